@@ -1,0 +1,70 @@
+# make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench one-pass reference tables soak clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Give PYTHON=/path/to/python to choose one; a candidate that does not really run is passed over.
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+PROBE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1@/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.demo ## the real daemon learns digits from a live stream, in front of you
+	$(BIN)/streamlearn demo $(ARGS)
+
+test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in where it is set
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## lay the code out, mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## the benchmarks on this machine, into docs/results (ARGS='kernels idle' for some)
+	$(BIN)/python tools/results.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+one-pass: $(VENV)/.dev ## test errors after one pass over the standard sets, three seeds, into docs/results
+	$(BIN)/python tools/one_pass.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help
+	$(BIN)/python tools/gen_reference.py
+
+tables: $(VENV)/.dev ## the tables of README and docs anew, from docs/results
+	$(BIN)/python tools/tables.py
+
+soak: $(VENV)/.dev ## a short soak: memory over five million rows, then a stop under load
+	$(BIN)/streamlearn bench memory stop
+
+clean: ## everything that can be made again
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for python in $(CANDIDATES); do \
+	  if "$$python" -c '$(PROBE)' >/dev/null 2>&1; then \
+	    echo "$(VENV): made with $$python"; exec "$$python" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "No Python from 3.11 to 3.13 that can make a virtual environment among: $(CANDIDATES)." >&2; \
+	echo "On Debian or Ubuntu: apt install python3-venv. Or name one: make PYTHON=/path/to/python3.12 ..." >&2; \
+	exit 1
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "$(VENV): installing streamlearn"
+	@$(PIP) --editable '.[data,picture]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "$(VENV): installing streamlearn and its development tools"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo

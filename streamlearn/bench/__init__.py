@@ -1,0 +1,13 @@
+"""What `streamlearn bench` measures on the user's own machine, by name; one module each."""
+
+from typing import Final
+
+BENCHMARKS: Final[dict[str, str]] = {
+    "kernels": "streamlearn.bench.kernels:measure",
+    "pipeline": "streamlearn.bench.pipeline:measure",
+    "latency": "streamlearn.bench.latency:measure",
+    "idle": "streamlearn.bench.idle:measure",
+    "memory": "streamlearn.bench.memory:measure",
+    "start": "streamlearn.bench.start:measure",
+    "stop": "streamlearn.bench.stop:measure",
+}

@@ -1,0 +1,114 @@
+"""`send`: play a data set to a daemon, at any rate, with labels in time, late or never."""
+# ruff: noqa: PLC0415  what a verb needs is loaded when it runs
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from streamlearn.cli.progress import DownloadBar, progress
+from streamlearn.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamlearn.client import Producer
+    from streamlearn.data import Dataset
+
+
+@click.command()
+@click.argument("src")
+@click.option("--to", required=True, metavar="ENDPOINT", help="The daemon's ingest.pull.")
+@click.option("--stream", default="default", metavar="ID", help="Name of the stream.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), metavar="HZ", help="Rows a second."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N rows.")
+@click.option(
+    "--rows", type=click.IntRange(1), metavar="N", help="Rows a message: 16; with --rate 1."
+)
+@click.option("--no-labels", is_flag=True, help="Keep the labels back.")
+@click.option("--label-delay", type=click.IntRange(1), metavar="N", help="Send labels N rows late.")
+@click.option("--pub", is_flag=True, help="Send by PUB, to ingest.sub: newest data wins.")
+@click.option("--timeout", type=float, metavar="S", help="Give up when the daemon takes nothing.")
+def send(src: str, *, to: str, **how: Any) -> None:
+    """Play a data set to a daemon.
+
+    Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist), a
+    folder of idx files, a .npz with X, y and is_test, or a .csv. A slow daemon slows the sending.
+    """
+    from streamlearn import data
+    from streamlearn.client import Producer
+
+    if how["no_labels"] and how["label_delay"]:
+        raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
+    rows = data.load(src, new_bar=DownloadBar).train
+    rows = rows.first(how["limit"] or rows.rows)
+    delay = None if how["no_labels"] else how["label_delay"] or 0
+    message_rows = how["rows"] or (1 if how["rate"] else 16)
+    kind: Literal["pub", "push"] = "pub" if how["pub"] else "push"
+    with (
+        progress(f"sending {Path(rows.name).name}", rows.rows) as show,
+        Producer(
+            to, how["stream"], kind=kind, timeout_s=how["timeout"], shape=rows.shape
+        ) as producer,
+    ):
+        play(producer, rows, message_rows, how["rate"], delay, show)
+
+
+def play(
+    producer: "Producer",
+    data: "Dataset",
+    message_rows: int,
+    rate_hz: float | None,
+    label_delay: int | None,
+    show: Callable[[int, str], None],
+) -> None:
+    """Send rows in order.
+
+    Parameters
+    ----------
+    producer
+        Where they go.
+    data
+        Rows, with labels where there are any.
+    message_rows
+        Rows a message.
+    rate_hz
+        Rows a second; None is as fast as the daemon takes them.
+    label_delay
+        After how many rows a row's label follows; 0: with its row, None: never.
+    show
+        Called with the count of rows sent.
+
+    """
+    y = None if label_delay is None else data.y
+    late: deque[tuple[int, int, int]] = deque()
+    began = time.monotonic()
+    for start in range(0, data.rows, message_rows):
+        stop = min(start + message_rows, data.rows)
+        _wait_until(began + stop / rate_hz if rate_hz else 0.0)
+        first = producer.seq
+        if y is None or label_delay:
+            producer.send(data.X[start:stop])
+        else:
+            producer.send(data.X[start:stop], y[start:stop])
+        if y is not None and label_delay:
+            late.append((first, start, stop))
+            while late and late[0][2] + label_delay <= stop:
+                _label(producer, y, late.popleft())
+        show(stop, "")
+    for message in late:
+        _label(producer, y, message)
+
+
+def _label(producer: "Producer", y: Any, message: tuple[int, int, int]) -> None:
+    first, start, stop = message
+    producer.label(first, y[start:stop])
+
+
+def _wait_until(due: float) -> None:
+    left = due - time.monotonic()
+    if left > 0:
+        time.sleep(left)

@@ -1,0 +1,388 @@
+"""The daemon: build → recover → run → drain.
+
+::
+
+    main thread     waits for orders: signals, control, time for a checkpoint, a failed stage
+    ingest          sockets in → ring
+    stages-0, …     ring → prepare → layers → heads → figures → publish
+    control         questions and orders
+    http            /metrics /livez /readyz
+
+The first SIGTERM or SIGINT drains and saves, the second ends at once; SIGHUP reads the file again.
+"""
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from streamlearn import __version__, live, precompile
+from streamlearn.commands import Commands
+from streamlearn.config import Config, learner_part, load
+from streamlearn.errors import ConfigError, NoAnswerError, StageError, StateError, UsageError
+from streamlearn.instruments import News, build_board, connect, show
+from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.observe import logs
+from streamlearn.observe.http import start_http
+from streamlearn.observe.metrics import PREFIX
+from streamlearn.pipeline.outlet import Outlet
+from streamlearn.saver import Saver
+from streamlearn.store.checkpoint import Checkpoints, Snapshot
+from streamlearn.wire.control import Control
+from streamlearn.wire.ingest import Ingest
+from streamlearn.wire.message import Schema
+from streamlearn.wire.publish import Publisher
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+_STOP_READING_S = 1.0
+_DRAIN_S = 3.0
+_SNAPSHOT_S = 30.0
+_FORCED = 130
+
+Order = Callable[[], Any]
+
+
+class StoppedEarly(Exception):  # noqa: N818  it is no error
+    """A signal came before there was anything to drain."""
+
+
+def run(path: Path, settings: Sequence[str] = ()) -> None:
+    """Check a configuration file and serve it until told to stop.
+
+    Raises
+    ------
+    ConfigError
+        With a line for everything that is wrong with the file.
+    StartError
+        A port is taken, the state is locked or cannot be written.
+    StateError
+        No checkpoint in the state folder can be used.
+    StageError
+        A stage failed while it ran; nothing of its state was saved.
+
+    """
+    config = load(path, CATALOGUE, settings)
+    lines = logs.configure(config.observe.log, config.observe.log_level)
+    try:
+        Daemon(config, path, settings, lines).run()
+    finally:
+        logs.unconfigure(lines)
+
+
+class Daemon:
+    """One daemon from its configuration; `run` returns when it has stopped.
+
+    Parameters
+    ----------
+    config
+        A checked configuration.
+    path, settings
+        Its file and overrides, read again at SIGHUP.
+    lines
+        Where the log goes; its counts are on the metrics page.
+
+    """
+
+    def __init__(
+        self, config: Config, path: Path, settings: Sequence[str], lines: logs.Lines
+    ) -> None:
+        self.config = config
+        self.state = "compiling"
+        self.started = time.time()
+        self._source = (path, tuple(settings))
+        self._lines = lines
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._signals = 0
+        self._held = False
+        self._failure: StageError | None = None
+        self._saved_s = time.monotonic()
+
+    def run(self) -> None:
+        """Build, recover, serve, drain; see the function `run` for what it raises."""
+        with ExitStack() as stack:
+            self._catch_signals(stack)
+            try:
+                self._build(stack)
+                self._recover()
+                self._open(stack)
+            except StoppedEarly:
+                log.info("stopped before it was ready")
+                return
+            self._serve()
+            self._drain()
+
+    # Build, recover, open.
+
+    def _build(self, stack: ExitStack) -> None:
+        config = self.config
+        store = Checkpoints(config.store.dir, config.store.keep)
+        stack.enter_context(store.lock())
+        self.board = build_board(config)
+        self.board.supply("log_lines_total", lambda: self._lines.counts)
+        if config.observe.bind:
+            page = start_http(config.observe.bind, self.board, self._why_not_ready)
+            stack.callback(page.close)
+            log.info("metrics page", extra={"address": page.address})
+        self._compile()
+        self._context = zmq.Context()
+        stack.callback(self._context.term)
+        self.publisher = Publisher(self._context, config.publish)
+        stack.callback(self.publisher.close)
+        self.learner = Learner(config, self._on_failure)
+        self.outlet = self._outlet()
+        self.learner.assemble(self.outlet)
+        self.learner.warm()
+        self.board.latency.warm()
+        connect(self.board, self.learner, self.publisher)
+        self.saver = Saver(store, self.board, self.outlet.events)
+        self._news = News(self.learner.intake.counts)
+
+    def _compile(self) -> None:
+        began = time.perf_counter()
+        log.info("compiling kernels, unless they are kept from an earlier start")
+        compiled = precompile.ensure(self.config)
+        seconds = time.perf_counter() - began
+        log.info("kernels compiled" if compiled else "kernels kept", extra={"seconds": seconds})
+
+    def _outlet(self) -> Outlet:
+        learner, publish = self.learner, self.config.publish
+        outlet = Outlet(
+            learner.ring,
+            self.publisher,
+            lambda: learner.intake.sources,
+            self._on_learned,
+            self._figures,
+        )
+        outlet.embeddings_every_rows = publish.embeddings_every_rows
+        outlet.metrics_every_s = publish.metrics_every_s
+        if head := learner.head():
+            outlet.publish_scores(learner.ring.column(f"head/{head}"))
+        columns = learner.embedding_columns()
+        name = "all" if publish.embedding == "all" else columns[0].rpartition("/")[2]
+        outlet.publish_embedding(name, [learner.ring.column(column) for column in columns])
+        return outlet
+
+    def _recover(self) -> None:
+        self.state = "recovering"
+        snapshot = self.saver.store.newest(learner_part(self.config))
+        if snapshot is None:
+            return
+        self.learner.restore(snapshot)
+        self.saver.note(snapshot)
+        log.info("recovered", extra={"rows_learned": snapshot.rows_learned})
+
+    def _open(self, stack: ExitStack) -> None:
+        config, learner = self.config, self.learner
+        stream, limits = config.stream, config.ingest
+        schema = Schema(
+            shape=stream.shape,
+            dtype=stream.dtype,
+            classes=stream.classes,
+            max_payload_bytes=limits.max_message_bytes,
+            max_rows=limits.max_rows,
+        )
+        self.ingest = Ingest(self._context, limits, schema, learner.intake)
+        stack.callback(self.ingest.close)
+        self.ingest.open()
+        self.publisher.open()
+        learner.pipeline.start()
+        stack.callback(learner.pipeline.close)
+        self._reader = threading.Thread(target=self.ingest.run, name="ingest", daemon=True)
+        self._reader.start()
+        stack.callback(self._stop_reading, 0.0)
+        if config.control.bind:
+            control = Control(self._context, config.control.bind, Commands(self).handlers())
+            stack.callback(control.close)
+            control.start()
+        self._ready()
+
+    def _ready(self) -> None:
+        self.state = "ready"
+        self.publisher.step = self.learner.learned()
+        self.outlet.events.append(
+            {"name": "started", "version": __version__, "rows_learned": self.learner.learned()}
+        )
+        log.info("ready", extra={"rows_learned": self.learner.learned()})
+
+    # Run.
+
+    def _serve(self) -> None:
+        """Carry out orders until one of them is to stop."""
+        while self.state != "draining" and self._failure is None:
+            try:
+                order = self._orders.get(timeout=_LOOK_S)
+            except queue.Empty:
+                self._look()
+            else:
+                order()
+
+    def _look(self) -> None:
+        """Once a second or so: tell what happened, and save when it is time."""
+        self.show()
+        self._news.tell(self.outlet.events)
+        every_s = self.config.store.checkpoint_every_s
+        if every_s and time.monotonic() - self._saved_s >= every_s:
+            self._saved_s = time.monotonic()
+            if self.saver.is_behind(self.learner.learned()):
+                self._save_or_log()
+
+    def show(self) -> None:
+        """Bring the board up to date."""
+        show(self.board, self.learner)
+
+    def _figures(self) -> dict[str, Any]:
+        self.board.show_figures(self.learner.reports())
+        return dict(self.board.flat(PREFIX))
+
+    def _on_learned(self, rows: int, latency_s: NDArray[np.float64]) -> None:
+        self.board.add("samples_learned_total", rows)
+        self.board.observe_block(latency_s)
+
+    # What control asks for.
+
+    def on_main(self, order: Order) -> "Future[Any]":
+        """Run a function on the main thread; the future tells what it gave or raised."""
+        answer: Future[Any] = Future()
+
+        def carry_out() -> None:
+            try:
+                answer.set_result(order())
+            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+                answer.set_exception(error)
+
+        self._orders.put(carry_out)
+        return answer
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001  it is the state that is asked for
+        """Stop or go on reading from the sockets."""
+        self._held = held
+        (self.ingest.pause if held else self.ingest.resume)()
+        if self.state in ("ready", "paused"):
+            self.state = "paused" if held else "ready"
+
+    def stop(self) -> None:
+        """Drain and end."""
+        self._orders.put(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self.state = "draining"
+
+    def change(self, key: str, value: Any) -> None:
+        """Change one live setting; main thread."""
+        self._apply(live.changed(self.config, key, value))
+
+    def _apply(self, config: Config) -> None:
+        self.config = config
+        self.outlet.embeddings_every_rows = config.publish.embeddings_every_rows
+        self.outlet.metrics_every_s = config.publish.metrics_every_s
+        self.saver.store.keep = config.store.keep
+        logs.set_level(config.observe.log_level)
+
+    def _reload(self) -> None:
+        """Read the file again; take what can change live, say what cannot."""
+        path, settings = self._source
+        try:
+            config = load(path, CATALOGUE, settings)
+        except (ConfigError, UsageError) as error:
+            log.error("not reloaded", extra={"error": str(error)})  # noqa: TRY400  text says all
+            return
+        keys = live.differences(self.config, config)
+        for key in keys:
+            if key in live.live_keys():
+                section, _, name = key.partition(".")
+                self.change(key, getattr(getattr(config, section), name))
+                log.info("changed", extra={"key": key})
+            else:
+                log.warning("not changed: restart to change it", extra={"key": key})
+        log.info("reloaded", extra={"file": str(path), "differences": len(keys)})
+
+    # Save.
+
+    def save(self) -> Snapshot:
+        """Write a checkpoint of the rows taken in so far; main thread.
+
+        Raises
+        ------
+        StateError
+            It could not be written; the checkpoints before are as they were.
+
+        """
+        pending = self.ingest.call(self.learner.begin_snapshot).result(_SNAPSHOT_S)
+        return self.saver.write(self.learner.finish_snapshot(pending, _SNAPSHOT_S))
+
+    def _save_or_log(self) -> None:
+        try:
+            self.save()
+        except (StateError, NoAnswerError, TimeoutError) as error:
+            text = str(error) or "ingest did not answer"
+            log.error("no checkpoint; learning goes on", extra={"error": text})  # noqa: TRY400
+            self.outlet.events.append({"name": "checkpoint_failed", "error": text})
+
+    # Drain.
+
+    def _drain(self) -> None:
+        """Learn what is in the ring, save, say goodbye; a failed stage is raised instead."""
+        if self._failure is not None:
+            raise self._failure
+        self.state = "draining"
+        log.info("draining", extra={"rows_learned": self.learner.learned()})
+        self.outlet.events.append({"name": "stopping", "rows_learned": self.learner.learned()})
+        self._stop_reading(_STOP_READING_S)
+        pipeline = self.learner.pipeline
+        if not pipeline.wait_done(_DRAIN_S):
+            pipeline.check()
+            log.warning("rows are left in the ring; the checkpoint will not have them")
+        pending = self.learner.begin_snapshot()
+        pipeline.wake()
+        self.saver.write(self.learner.finish_snapshot(pending, _DRAIN_S))
+        log.info("stopped", extra={"rows_learned": self.learner.learned()})
+
+    def _stop_reading(self, drain_s: float) -> None:
+        self.ingest.stop(drain_s)
+        self._reader.join()
+
+    # Signals and failures; these only leave orders for the main thread.
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        for number, handler in (
+            (signal.SIGTERM, self._on_stop_signal),
+            (signal.SIGINT, self._on_stop_signal),
+            (signal.SIGHUP, self._on_reload_signal),
+        ):
+            stack.callback(signal.signal, number, signal.signal(number, handler))
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        _ = frame
+        self._signals += 1
+        if self._signals > 1:
+            os.write(2, b"second signal: ending at once, nothing saved\n")
+            os._exit(_FORCED)
+        if self.state in ("compiling", "recovering"):
+            raise StoppedEarly(signal.Signals(number).name)
+        self._orders.put(self._begin_drain)
+
+    def _on_reload_signal(self, number: int, frame: FrameType | None) -> None:
+        _ = number, frame
+        self._orders.put(self._reload)
+
+    def _on_failure(self, failure: StageError) -> None:
+        log.critical("stage failed", exc_info=failure.__cause__)
+        self._failure = failure
+        self._orders.put(lambda: None)
+
+    def _why_not_ready(self) -> str:
+        return "" if self.state == "ready" else self.state

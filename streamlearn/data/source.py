@@ -1,0 +1,74 @@
+"""From what a person types to a data set: a known name, a folder, a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from streamlearn import config
+from streamlearn.data.dataset import Dataset
+from streamlearn.data.files import load_csv, load_npz
+from streamlearn.data.idx import load_idx
+from streamlearn.data.standard import SETS, Bar, folder_of
+from streamlearn.errors import UsageError
+from streamlearn.schema import nearest
+
+_VIDEO: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+
+
+def load(
+    src: str,
+    environment: config.Environment | None = None,
+    new_bar: Callable[[str], Bar] | None = None,
+) -> Dataset:
+    """Load a data set into memory.
+
+    Parameters
+    ----------
+    src
+        The name of a standard set (`optdigits`, `mnist`, `fashion-mnist`), a folder of idx files,
+        a `.npz` or a `.csv` file. A folder that has a set's name is `./mnist`.
+    environment
+        Where standard sets are looked for; left out, as the process's environment says.
+    new_bar
+        Makes the progress bar of a file that is downloaded, given its name.
+
+    Raises
+    ------
+    UsageError
+        When there is no such source, or it cannot be read; says what would do.
+
+    """
+    if src in SETS:
+        return _standard(src, environment or config.environment(), new_bar)
+    path = Path(src)
+    if not path.exists():
+        known = ", ".join(SETS)
+        raise UsageError(
+            f"{src}: no such file or folder, and not a known data set ({known}){nearest(src, SETS)}"
+        )
+    if path.is_dir():
+        return load_idx(path)
+    return _file(path)
+
+
+def _standard(
+    name: str, environment: config.Environment, new_bar: Callable[[str], Bar] | None
+) -> Dataset:
+    download = SETS[name]
+    if download is None:
+        bundled = load_npz(Path(__file__).parent / f"{name}.npz", name)
+        return bundled.shaped((8, 8))
+    return load_idx(folder_of(name, download, environment, new_bar), name)
+
+
+def _file(path: Path) -> Dataset:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return load_npz(path)
+    if suffix == ".csv":
+        return load_csv(path)
+    if suffix in _VIDEO:
+        raise UsageError(f"{path}: video files cannot be played yet; make an .npz of its frames")
+    raise UsageError(
+        f"{path}: cannot tell what it is by its name; expected .npz, .csv, or a folder of idx files"
+    )

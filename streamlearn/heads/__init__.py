@@ -1,0 +1,8 @@
+"""The heads by name: what turns the layers' activities into scores a class."""
+
+from typing import Final
+
+HEADS: Final[dict[str, str]] = {
+    "softmax": "streamlearn.heads.softmax:Softmax",
+    "least_squares": "streamlearn.heads.least_squares:LeastSquares",
+}

@@ -1,0 +1,118 @@
+"""Hangs the learner's figures on the board: which part of the program tells which metric."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from streamlearn.heads import HEADS
+from streamlearn.learner import Learner
+from streamlearn.observe.board import Board
+from streamlearn.options import Config
+from streamlearn.pipeline.figures import FigureStage
+from streamlearn.pipeline.intake import Counts
+from streamlearn.pipeline.outlet import Outlet
+from streamlearn.pipeline.stage import PartStage
+from streamlearn.rules import RULES
+from streamlearn.schema import resolve
+from streamlearn.wire.publish import Publisher
+
+log = logging.getLogger(__name__)
+
+
+def build_board(config: Config) -> Board:
+    """A board with a place for every series that this configuration's learner has."""
+    steps = [f"prepare/{i + 1}" for i in range(len(config.prepare))]
+    layers, heads = _gauges(config.layer, "rule", RULES), _gauges(config.head, "kind", HEADS)
+    parts = [*steps, *(f"layer/{name}" for name in layers), *(f"head/{name}" for name in heads)]
+    return Board(
+        stages=[*parts, FigureStage.name, Outlet.name],
+        layers=layers,
+        heads=heads,
+        published=config.publish.head or next(iter(heads), ""),
+        classes=config.stream.classes,
+        rules=[layer.rule for layer in config.layer],
+    )
+
+
+def _gauges(parts: Iterable[Any], key: str, names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """A part's own name → what it tells of itself."""
+    return {part.name: resolve(names[getattr(part, key)]).GAUGES for part in parts}
+
+
+def _of_kind(learner: Learner, kind: str) -> list[tuple[int, str, PartStage]]:
+    """Stages of a kind as (index, part's own name, stage)."""
+    return [
+        (i, stage.name.partition("/")[2], stage)
+        for i, stage in enumerate(learner.parts)
+        if stage.name.startswith(f"{kind}/")
+    ]
+
+
+def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
+    """Let the board ask for every count that is kept where it arises."""
+    counts, pipeline = learner.intake.counts, learner.pipeline
+    names = [stage.name for stage in pipeline.stages]
+
+    def behind() -> Mapping[str, float]:
+        before = [learner.ring.head, *learner.ring.cursors]
+        return {name: max(0, before[i] - before[i + 1]) for i, name in enumerate(names)}
+
+    board.supply("samples_received_total", lambda: counts.received)
+    board.supply("samples_missed_total", lambda: counts.missed)
+    board.supply("samples_rejected_total", lambda: counts.rejected)
+    board.supply("samples_dropped_total", lambda: counts.dropped)
+    board.supply("labels_late_total", lambda: _late(learner))
+    board.supply("stage_busy_seconds_total", lambda: dict(zip(names, pipeline.busy_s, strict=True)))
+    board.supply("stage_rows_behind", behind)
+    board.supply("published_total", lambda: publisher.published)
+    board.supply("publish_dropped_total", lambda: publisher.dropped)
+    board.set("ring_rows", learner.ring.rows)
+
+
+def _late(learner: Learner) -> dict[str, float]:
+    counts = learner.intake.counts
+    return {"learned": counts.labels_late, "dropped": sum(counts.labels_dropped.values())}
+
+
+def show(board: Board, learner: Learner) -> None:
+    """Ask the parts for their figures and gauges, each on its own thread, and show them."""
+    board.show_figures(learner.reports())
+    for kind in ("layer", "head"):
+        for i, name, stage in _of_kind(learner, kind):
+            board.show_gauges(kind, name, learner.pipeline.call(i, stage.gauges).result())
+
+
+class News:
+    """Tells what was refused, missed or dropped since it was last asked.
+
+    Parameters
+    ----------
+    counts
+        What intake counts.
+
+    """
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._told: dict[tuple[str, str], int] = {}
+
+    def tell(self, events: list[dict[str, Any]]) -> None:
+        """Log a line and append an event for each count that moved."""
+        now = self._now()
+        for (name, reason), count in now.items():
+            more = count - self._told.get((name, reason), 0)
+            if more:
+                example = self._counts.examples.get(reason, "") if name == "rejected" else ""
+                details = {"reason": reason, "example": example}
+                log.warning(name, extra={"count": more} | {k: v for k, v in details.items() if v})
+                events.append({"name": name, "count": more, "reason": reason})
+        self._told = now
+
+    def _now(self) -> dict[tuple[str, str], int]:
+        counts = self._counts
+        return {
+            **{("rejected", reason): n for reason, n in counts.rejected.items()},
+            **{("dropped", reason): n for reason, n in counts.dropped.items()},
+            **{("label dropped", reason): n for reason, n in counts.labels_dropped.items()},
+            ("missed", ""): counts.missed,
+        }

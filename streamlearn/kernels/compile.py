@@ -1,0 +1,91 @@
+"""How every kernel is compiled, and where the compiled code is kept between starts.
+
+A kernel takes arrays and scalars, writes into arrays that it is given, allocates nothing and raises
+nothing, so that it could be exported and run without the compiler.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+import numba.core.config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz", "afn"}
+"""Sums may be reordered and vectorised; NaN and infinity keep their meaning, so guards hold."""
+
+
+_OPTIONS: Final[dict[str, Any]] = {"nogil": True, "fastmath": FASTMATH, "_nrt": False}
+"""Without numba's runtime nothing counts references, which costs a small layer most of its time,
+and a kernel that would allocate does not compile."""
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _source_digest() -> str:
+    """Names the code that kernels are made of.
+
+    numba looks only at the file of the kernel itself; a helper that it took in from another file
+    may have changed since, so all of them choose the folder.
+    """
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for room in ("kernels", "rules", "heads", "prepare", "prequential"):
+        for file in sorted((package / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_home() -> Path | None:
+    """Where compiled kernels are kept: `$NUMBA_CACHE_DIR`, the user's cache, or a temporary folder.
+
+    A cache that can be read but not written (a read-only root) is copied to the temporary folder,
+    so that a warm start stays warm. None where nothing can be written: then nothing is kept.
+    """
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(user_cache) / "streamlearn" / "numba")
+    wanted = home / _source_digest()
+    if _writable(wanted):
+        return wanted
+    spare = Path(tempfile.gettempdir()) / f"streamlearn-{os.getuid()}" / wanted.name
+    if not _writable(spare):
+        return None
+    if wanted.is_dir():
+        shutil.copytree(wanted, spare, dirs_exist_ok=True)
+    return spare
+
+
+HOME: Final = cache_home()
+"""Where compiled kernels are kept; None where nothing can be written."""
+
+if HOME is not None:
+    vars(numba.core.config)["CACHE_DIR"] = str(HOME)
+
+
+def kernel(function: F) -> F:
+    """Compile on first call, without the interpreter lock, and keep the code for the next start."""
+    compile_it: Any = numba.njit(cache=HOME is not None, **_OPTIONS)
+    return cast("F", compile_it(function))
+
+
+def inlined(function: F) -> F:
+    """Compile a helper that kernels take in whole, so that splitting a kernel costs nothing.
+
+    A kernel never calls another kernel: compiled apart, the copy that the first process runs and
+    the copy that later processes load may round differently. A test holds it.
+    """
+    compile_it: Any = numba.njit(forceinline=True, **_OPTIONS)
+    return cast("F", compile_it(function))

@@ -1,0 +1,302 @@
+"""The learner: prepare steps, layers, heads and figures, built from a configuration, on one ring.
+
+It is what the daemon and `evaluate` share: sockets or a data set only feed it. It does no I/O.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from streamlearn.config import Config, HeadOptions, config_hash, learner_part
+from streamlearn.errors import ChangedError, NoAnswerError, StageError
+from streamlearn.heads import HEADS
+from streamlearn.kernels.random import stage_seed
+from streamlearn.part import F32, Arrays, Part, Place, Rows
+from streamlearn.pipeline.barrier import Barrier
+from streamlearn.pipeline.figures import FigureStage
+from streamlearn.pipeline.intake import Intake
+from streamlearn.pipeline.ring import Ring
+from streamlearn.pipeline.stage import Columns, PartStage, Stage, restore
+from streamlearn.pipeline.threads import Pipeline, grouped
+from streamlearn.prepare import STEPS
+from streamlearn.rules import RULES
+from streamlearn.schema import Catalogue, resolve
+from streamlearn.store.checkpoint import Snapshot
+from streamlearn.store.digest import digest
+
+CATALOGUE: Final[Catalogue] = {
+    "prepare": ("step", STEPS),
+    "layer": ("rule", RULES),
+    "head": ("kind", HEADS),
+}
+"""Everything that a configuration can name; a fifth rule is one line in `RULES`."""
+
+_SEED_OF: Final = {"prepare": 0, "layer": 1000, "head": 2000}
+_THREAD_GAIN: Final = 1.3
+"""A second thread must make the dearest thread this much cheaper, or it stays off."""
+_SMALL_ROW_BYTES: Final = 1 << 20
+"""Rows that move less than this are learned faster than they are handed over."""
+
+
+class _Builder:
+    """Builds parts in order and keeps the widths of the columns that they write."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        shape = config.stream.shape
+        self.shapes: dict[str, tuple[int, ...]] = {"x": shape}
+        self.plan: list[tuple[str, Part, tuple[str, ...], str]] = []
+        self.prepared = "x"
+
+    def add(self, list_name: str, i: int, options: Any, reads: tuple[str, ...], name: str) -> None:
+        chooser, names = CATALOGUE[list_name]
+        kind = resolve(names[getattr(options, chooser)])
+        shapes = [self.shapes[read] for read in reads]
+        width = sum(math.prod(shape) for shape in shapes)
+        shape = shapes[0] if len(shapes) == 1 else (width,)
+        seed = stage_seed(self.config.seed, _SEED_OF[list_name] + i)
+        part = kind(options, Place(width, shape, self.config.stream.classes, seed))
+        column = f"{list_name}/{name}"
+        self.shapes[column] = tuple(part.shape_out)
+        self.plan.append((column, part, reads, column))
+
+    def build(self) -> None:
+        for i, step in enumerate(self.config.prepare):
+            self.add("prepare", i, step, (self.prepared,), f"{i + 1}")
+            self.prepared = f"prepare/{i + 1}"
+        below = self.prepared
+        for i, layer in enumerate(self.config.layer):
+            self.add("layer", i, layer, (below,), layer.name)
+            below = f"layer/{layer.name}"
+        for i, head in enumerate(self.config.head):
+            self.add("head", i, head, self._reads(head), head.name)
+
+    def _reads(self, head: HeadOptions) -> tuple[str, ...]:
+        names = head.reads or [layer.name for layer in self.config.layer] or ["input"]
+        return tuple(self.prepared if name == "input" else f"layer/{name}" for name in names)
+
+
+class Pending(NamedTuple):
+    """A checkpoint that the stages are still working towards."""
+
+    barrier: Barrier
+    samples: int
+    arrays: Arrays
+    meta: dict[str, Any]
+
+
+class Learner:
+    """Parts, figures and the ring that they work on.
+
+    Parameters
+    ----------
+    config
+        A checked configuration.
+    on_failure
+        Called from the failing thread when a stage raises.
+
+    """
+
+    def __init__(
+        self, config: Config, on_failure: Callable[[StageError], None] = lambda _: None
+    ) -> None:
+        builder = _Builder(config)
+        builder.build()
+        self.config = config
+        self.shapes = builder.shapes
+        self.prepared = builder.prepared
+        self._on_failure = on_failure
+        widths = {name: math.prod(shape) for name, shape in builder.shapes.items()}
+        self.ring = Ring(config.pipeline.ring_rows, widths)
+        self.parts = [PartStage(n, p, self.ring, r, w) for n, p, r, w in builder.plan]
+        self.figures = FigureStage(
+            self.ring,
+            [head.name for head in config.head],
+            config.stream.classes,
+            config.figures.recent_rows,
+            config.labels.keep_rows,
+        )
+        self.pipeline: Pipeline
+        self.intake: Intake
+
+    def assemble(self, *more: Stage) -> None:
+        """Put the stages on threads, with `more` of them behind the figures; start nothing yet."""
+        config = self.config
+        stages = [*self.parts, self.figures, *more]
+        threads = choose_threads([stage.cost() for stage in stages], config.pipeline.threads)
+        self.pipeline = Pipeline(
+            self.ring, stages, threads, config.pipeline.block_rows, self._on_failure
+        )
+        self.intake = Intake(
+            self.pipeline,
+            math.prod(config.stream.shape),
+            np.dtype(config.stream.dtype or "<f4"),
+            config.labels.keep_rows if config.stream.classes else 0,
+            config.ingest.max_streams,
+        )
+
+    def layer(self, name: str) -> PartStage | None:
+        """The stage of a layer, by the layer's name."""
+        return next((stage for stage in self.parts if stage.name == f"layer/{name}"), None)
+
+    def warm(self) -> None:
+        """Compile or load every kernel by learning two made-up rows, then undo what they did."""
+        for stage in self.parts:
+            _warm(stage.part)
+        self.figures.warm()
+
+    def learning_arrays(self) -> Arrays:
+        """Every state array of steps, layers and heads: what the digest is over."""
+        return {name: array for stage in self.parts for name, array in stage.arrays().items()}
+
+    def digest(self) -> str:
+        """Equal digests mean equal learners; ask only while no stage works."""
+        return digest(self.learning_arrays(), self.intake.samples)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up a snapshot; call it before the threads start.
+
+        Raises
+        ------
+        ChangedError
+            Where an array is missing or of another shape.
+
+        """
+        saved, meta = dict(snapshot.arrays), snapshot.meta
+        wrong = [name for stage in (*self.parts, self.figures) for name in restore(stage, saved)]
+        if wrong:
+            raise ChangedError(
+                f"the checkpoint's arrays do not fit this learner: {', '.join(wrong)}; "
+                "use the configuration and version that made it, or another store.dir"
+            )
+        self._set_position(snapshot.position)
+        self.figures.learned = snapshot.rows_learned
+        self.intake.restore(saved, dict(meta["intake"]))
+        for stage in self.parts:
+            stage.frozen = stage.frozen or stage.name in meta.get("frozen", ())
+
+    def begin_snapshot(self) -> "Pending":
+        """Mark the rows taken in so far as a checkpoint; call it on the thread that feeds them."""
+        kept, positions = self.intake.snapshot()
+        meta = {"intake": positions, "frozen": self.frozen()}
+        return Pending(self.pipeline.barrier(), self.intake.samples, kept, meta)
+
+    def finish_snapshot(self, pending: "Pending", timeout_s: float) -> Snapshot:
+        """Wait until every stage has given its copy; any thread.
+
+        Raises
+        ------
+        StageError
+            Where a stage failed, so that there is nothing to save.
+        NoAnswerError
+            Where the stages did not get there in time.
+
+        """
+        if not pending.barrier.wait(timeout_s):
+            self.pipeline.check()
+            raise NoAnswerError(f"no checkpoint: the stages took more than {timeout_s:g} s")
+        arrays = pending.barrier.arrays()
+        learning = {n: a for n, a in arrays.items() if not n.startswith("figures/")}
+        return Snapshot(
+            rows_learned=pending.samples,
+            position=pending.barrier.position,
+            arrays=arrays | pending.arrays,
+            meta=pending.meta,
+            config=learner_part(self.config),
+            digest=digest(learning, pending.samples),
+            config_hash=config_hash(self.config),
+        )
+
+    def learned(self) -> int:
+        """Fresh rows that the last stage has finished, over the learner's life."""
+        return self.figures.learned
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Head → running figures, asked of the stage that keeps them."""
+        report: dict[str, dict[str, Any]] = self.pipeline.call(
+            len(self.parts), self.figures.reports
+        ).result()
+        return report
+
+    def _set_position(self, position: int) -> None:
+        self.ring.head = position
+        self.ring.cursors[:] = [position] * len(self.ring.cursors)
+
+    def frozen(self) -> list[str]:
+        """Names of the stages that learn nothing now."""
+        return [stage.name for stage in self.parts if stage.frozen]
+
+    def infer(self, x: F32) -> Columns:
+        """Respond to rows [B, D] without learning; column → [B, …].
+
+        Safe while the stages work: each stage answers on its own thread between two blocks.
+        """
+        values: Columns = {"x": np.ascontiguousarray(x, np.float32)}
+        for i, stage in enumerate(self.parts):
+            self.pipeline.call(i, partial(stage.infer, values)).result()
+        return values
+
+    def embedding(self, values: Columns) -> F32:
+        """The published embedding out of the columns that `infer` gave."""
+        columns = [values[name] for name in self.embedding_columns()]
+        return columns[0] if len(columns) == 1 else np.hstack(columns)
+
+    def embedding_columns(self) -> list[str]:
+        """The columns that an embedding is made of."""
+        names = [layer.name for layer in self.config.layer]
+        chosen = self.config.publish.embedding
+        if not names:
+            return [self.prepared]
+        if chosen == "all":
+            return [f"layer/{name}" for name in names]
+        return [f"layer/{chosen or names[-1]}"]
+
+    def head(self) -> str | None:
+        """The name of the head whose predictions are published."""
+        heads = [head.name for head in self.config.head]
+        return (self.config.publish.head or heads[0]) if heads else None
+
+
+def choose_threads(costs: list[int], wanted: int | str) -> int:
+    """How many threads the stages get: what was asked for, else what is worth it here.
+
+    Parameters
+    ----------
+    costs
+        Bytes that a row moves, one figure a stage.
+    wanted
+        `pipeline.threads`.
+
+    """
+    if isinstance(wanted, int):
+        return wanted
+    total = sum(costs)
+    if total < _SMALL_ROW_BYTES:
+        return 1
+    best = 1
+    for threads in range(2, len(os.sched_getaffinity(0)) + 1):
+        dearest = max(sum(costs[i] for i in group) for group in grouped(costs, threads))
+        before = max(sum(costs[i] for i in group) for group in grouped(costs, best))
+        if before / dearest >= _THREAD_GAIN:
+            best = threads
+    return best
+
+
+def _warm(part: Part) -> None:
+    saved = {name: array.copy() for name, array in part.arrays().items()}
+    width, out_width = part.place.width_in, part.width_out
+    x = np.ones((2, width), np.float32)
+    out = np.zeros((2, out_width), np.float32)
+    for y in (-1, 0):
+        rows = Rows(x, out, np.full(2, y, np.int32), 0)
+        part.learn(rows)
+        part.learn_late(rows)
+    part.infer(x, out)
+    part.gauges()
+    for name, array in part.arrays().items():
+        array[...] = saved[name]
+    part.restored()

@@ -1,0 +1,230 @@
+"""The options: every key of the configuration as a field of a frozen struct.
+
+A field has its default, its range, one line of help, its unit where it has one, and `live` where it
+can change while the daemon runs. `streamlearn.config` reads them; rules, heads and prepare steps
+derive their own options from `LayerOptions`, `HeadOptions` and `StepOptions`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from streamlearn.schema import Section
+
+Dtype = Literal["|u1", "|i1", "<i2", "<u2", "<i4", "<f2", "<f4", "<f8"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")]
+
+
+class LayerOptions(Section, frozen=True, kw_only=True):
+    """What every `[[layer]]` has, whatever its rule."""
+
+    rule: Annotated[str, Meta(description="The learning rule.")]
+    name: Annotated[Name, Meta(description='Its name in figures; "" is layer1, layer2, …')] = ""
+    frozen: Annotated[bool, Meta(description="Start frozen: respond, learn nothing.")] = False
+
+
+class HeadOptions(Section, frozen=True, kw_only=True):
+    """What every `[[head]]` has, whatever its kind."""
+
+    kind: Annotated[str, Meta(description="How scores are made of activities.")]
+    name: Annotated[Name, Meta(description='Its name in figures; "" is its kind.')] = ""
+    reads: Annotated[
+        tuple[str, ...],
+        Meta(description='Layers it reads, by name; "input" is the prepared row; []: all.'),
+    ] = ()
+
+
+class StepOptions(Section, frozen=True, kw_only=True):
+    """What every `[[prepare]]` step has."""
+
+    step: Annotated[str, Meta(description="What is done to each row.")]
+
+
+class StreamOptions(Section, frozen=True, kw_only=True):
+    """`[stream]`: what one row is."""
+
+    shape: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1 << 20)], ...],
+        Meta(min_length=1, max_length=4, description="Shape of one row."),
+    ]
+    dtype: Annotated[
+        Dtype | None, Meta(description="Type that rows must have on the wire; left out: any.")
+    ] = None
+    classes: Annotated[
+        int, Meta(ge=0, le=10_000, description="How many classes labels may name; 0: no labels.")
+    ] = 0
+
+
+class IngestOptions(Section, frozen=True, kw_only=True):
+    """`[ingest]`: where rows come in, and how much at once."""
+
+    pull: Annotated[
+        str, Meta(description='PULL socket, binds; nothing is dropped. "" turns it off.')
+    ] = "tcp://127.0.0.1:5555"
+    sub: Annotated[str, Meta(description='SUB socket, binds; newest data wins. "" is off.')] = ""
+    sub_connect: Annotated[
+        tuple[str, ...], Meta(description="PUB sockets of producers that SUB connects to.")
+    ] = ()
+    sub_pending_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Newest SUB rows kept while the ring is full; older ones are dropped.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1024
+    max_message_bytes: Annotated[
+        int,
+        Meta(ge=1024, le=1 << 31, description="Largest frame taken in.", extra={"unit": "bytes"}),
+    ] = 16 << 20
+    max_rows: Annotated[
+        int,
+        Meta(ge=1, le=1 << 20, description="Most rows a message.", extra={"unit": "rows"}),
+    ] = 4096
+    max_streams: Annotated[
+        int, Meta(ge=1, le=1 << 16, description="Most (stream, producer) pairs known at once.")
+    ] = 1024
+
+
+class LabelOptions(Section, frozen=True, kw_only=True):
+    """`[labels]`: labels that come after their rows."""
+
+    keep_rows: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 22,
+            description="Rows that a late label can still reach; later still it is dropped.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1000
+
+
+class FigureOptions(Section, frozen=True, kw_only=True):
+    """`[figures]`: running figures."""
+
+    recent_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 30,
+            description="Length of the fading window of the recent figures.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1000
+
+
+class PublishOptions(Section, frozen=True, kw_only=True):
+    """`[publish]`: what goes out."""
+
+    bind: Annotated[str, Meta(description='XPUB socket. "" turns it off.')] = "tcp://127.0.0.1:5556"
+    head: Annotated[str, Meta(description='Head whose predictions go out; "" is the first.')] = ""
+    embedding: Annotated[
+        str, Meta(description='Layer whose activity is the embedding; "" the last, "all" all.')
+    ] = ""
+    embeddings_every_rows: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 30,
+            description="Every how many rows an embedding goes out; 0: none.",
+            extra={"unit": "rows", "live": True},
+        ),
+    ] = 100
+    metrics_every_s: Annotated[
+        float,
+        Meta(
+            ge=0.05,
+            le=3600.0,
+            description="Time between two `metrics` messages.",
+            extra={"unit": "s", "live": True},
+        ),
+    ] = 1.0
+    queue_messages: Annotated[
+        int,
+        Meta(ge=1, le=1 << 20, description="Messages kept for a slow subscriber, then dropped."),
+    ] = 1000
+
+
+class ControlOptions(Section, frozen=True, kw_only=True):
+    """`[control]`: questions and orders."""
+
+    bind: Annotated[str, Meta(description='ROUTER socket. "" is off.')] = "tcp://127.0.0.1:5557"
+
+
+class ObserveOptions(Section, frozen=True, kw_only=True):
+    """`[observe]`: the metrics page and the log."""
+
+    bind: Annotated[
+        str, Meta(description='HTTP address of /metrics /livez /readyz. "" is off.')
+    ] = "127.0.0.1:9464"
+    log: Annotated[Literal["console", "json"], Meta(description="How log lines look.")] = "console"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least severe line that is logged.", extra={"live": True}),
+    ] = "info"
+
+
+class StoreOptions(Section, frozen=True, kw_only=True):
+    """`[store]`: what survives a restart."""
+
+    dir: Annotated[str, Meta(min_length=1, description="State folder; one daemon each.")] = "state"
+    checkpoint_every_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="Time between checkpoints; 0: only at the end or when asked.",
+            extra={"unit": "s", "live": True},
+        ),
+    ] = 30.0
+    keep: Annotated[
+        int, Meta(ge=1, le=1000, description="Newest checkpoints kept.", extra={"live": True})
+    ] = 3
+
+
+class PipelineOptions(Section, frozen=True, kw_only=True):
+    """`[pipeline]`: the ring and its threads. Nothing here changes what is learned."""
+
+    ring_rows: Annotated[
+        int,
+        Meta(ge=2, le=1 << 22, description="Rows of the ring.", extra={"unit": "rows"}),
+    ] = 4096
+    block_rows: Annotated[
+        int,
+        Meta(
+            ge=1, le=1 << 16, description="Most rows a stage takes at once.", extra={"unit": "rows"}
+        ),
+    ] = 64
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | Literal["auto"],
+        Meta(description='Threads that the stages share; "auto" looks at cores and costs.'),
+    ] = "auto"
+
+
+class SecurityOptions(Section, frozen=True, kw_only=True):
+    """`[security]`: who may reach the sockets."""
+
+    allow_plain: Annotated[
+        bool, Meta(description="Allow addresses that other machines reach, without encryption.")
+    ] = False
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """A whole configuration. `[[prepare]]`, `[[layer]]`, `[[head]]` are lists, in order."""
+
+    stream: StreamOptions
+    seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="Keys every random choice.")] = 0
+    ingest: IngestOptions = IngestOptions()
+    labels: LabelOptions = LabelOptions()
+    prepare: tuple[StepOptions, ...] = ()
+    layer: tuple[LayerOptions, ...] = ()
+    head: tuple[HeadOptions, ...] = ()
+    figures: FigureOptions = FigureOptions()
+    publish: PublishOptions = PublishOptions()
+    control: ControlOptions = ControlOptions()
+    observe: ObserveOptions = ObserveOptions()
+    store: StoreOptions = StoreOptions()
+    pipeline: PipelineOptions = PipelineOptions()
+    security: SecurityOptions = SecurityOptions()

@@ -1,0 +1,104 @@
+"""What every part of the learner promises: a prepare step, a layer's rule, a head.
+
+A part is a pure machine: rows in, rows out, state in a few named arrays. It reads no clock, file or
+global generator, so the same rows in the same order give the same state to the bit, wherever the
+blocks are cut and whichever thread runs it.
+
+Shape letters, used throughout: B rows of a block, D inputs, H units (outputs), K classes.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+Arrays = dict[str, NDArray[Any]]
+
+UNLABELLED = -1
+
+
+class Place(NamedTuple):
+    """Where a part stands in the learner; all that it is built from beside its own options."""
+
+    width_in: int
+    """D: numbers a row."""
+    shape_in: tuple[int, ...]
+    """What the D numbers are, for example (28, 28); its product is D."""
+    classes: int
+    """K: classes of the stream."""
+    seed: int
+    """Keys every random choice together with the row number; differs from part to part."""
+
+
+class Rows(NamedTuple):
+    """Consecutive rows as views into the ring, float32, C-contiguous, writable."""
+
+    x: F32
+    """[B, D] what comes in; read only by agreement."""
+    out: F32
+    """[B, H] where the part writes its outputs."""
+    y: I32
+    """[B] class, or -1 where it is not known."""
+    first: int
+    """Number of the first row, counted over the whole life of the learner."""
+
+
+class Part(ABC):
+    """One step of the learner.
+
+    Parameters
+    ----------
+    options
+        The part's section of the configuration, an instance of its `Options`.
+    place
+        Widths, classes and seed; see `Place`.
+
+    """
+
+    Options: ClassVar[type[Any]]
+    GAUGES: ClassVar[tuple[str, ...]] = ()
+    """Names of the figures that `gauges` gives."""
+
+    def __init__(self, options: Any, place: Place) -> None:
+        self.options = options
+        self.place = place
+
+    @property
+    @abstractmethod
+    def width_out(self) -> int:
+        """H: numbers a row that the part writes."""
+
+    @property
+    def shape_out(self) -> tuple[int, ...]:
+        """What the H numbers are; a flat row unless the part knows better."""
+        return (self.width_out,)
+
+    @abstractmethod
+    def learn(self, rows: Rows) -> None:
+        """For each row in order: write its output from the state as it is, then learn from it."""
+
+    def learn_late(self, rows: Rows) -> None:
+        """Rows learned without a label come again with it; unsupervised parts only infer."""
+        self.infer(rows.x, rows.out)
+
+    @abstractmethod
+    def infer(self, x: F32, out: F32) -> None:
+        """Write the outputs [B, H] of the rows [B, D]; change nothing."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Every array of the state, by name, as writable views; scalars as shape (1,)."""
+
+    def restored(self) -> None:  # noqa: B027  most parts derive nothing
+        """Called after the arrays were overwritten; rebuild what is derived from them."""
+
+    def gauges(self) -> dict[str, float]:
+        """A few figures for the metrics page, cheap, under the names in `GAUGES`."""
+        return {}
+
+    def cost(self) -> int:
+        """About how many bytes one row moves; decides which stages share a thread."""
+        return 8 * self.place.width_in * self.width_out

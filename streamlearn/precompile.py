@@ -1,0 +1,68 @@
+"""Compiles a learner's kernels in a process of its own, whose memory goes when it ends.
+
+The compiler takes some 130 MiB that a process never gives back. A daemon that finds its kernels not
+compiled yet has them compiled by a child, and then loads them like any later start.
+"""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numba
+from llvmlite.binding import get_host_cpu_name
+
+from streamlearn import live
+from streamlearn.config import Config, parse
+from streamlearn.instruments import build_board
+from streamlearn.kernels.compile import HOME
+from streamlearn.learner import CATALOGUE, Learner
+
+_SMALL: Final = {"ring_rows": 2, "block_rows": 2, "threads": 1}
+
+
+def ensure(config: Config) -> bool:
+    """Have the kernels compiled where they are not; True where that was necessary.
+
+    A child that fails is no failure here: the daemon then compiles by itself, and says what fails.
+    """
+    mark = _mark(config)
+    if mark is None or mark.exists():
+        return False
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlearn.precompile"],
+        input=msgspec.json.encode(config),
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    if done.returncode == 0:
+        mark.touch()
+    return True
+
+
+def _mark(config: Config) -> Path | None:
+    """The file that says that these parts are compiled for this machine; None: nothing is kept."""
+    if HOME is None:
+        return None
+    lists = [(getattr(config, name), key) for name, (key, _) in CATALOGUE.items()]
+    parts = {getattr(part, key) for some, key in lists for part in some}
+    made_by = (sys.version, numba.__version__, platform.machine(), get_host_cpu_name())
+    digest = hashlib.sha256(repr((sorted(parts), made_by)).encode()).hexdigest()
+    return HOME / f"compiled-{digest[:16]}"
+
+
+def main() -> None:
+    """Compile the kernels of the configuration, as JSON, on standard input."""
+    raw = live.given(msgspec.json.decode(sys.stdin.buffer.read()))
+    learner = Learner(parse({**raw, "pipeline": _SMALL}, CATALOGUE))
+    learner.assemble()
+    learner.warm()
+    build_board(learner.config).latency.warm()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""From currents to activities: how far above the mean, to a power, of root mean square 1."""
+
+import numpy as np
+
+from streamlearn.kernels import inlined
+from streamlearn.part import F32
+
+_NOISE = np.float32(4e-6)
+"""Root mean square above the mean current, over that mean, which is rounding and no activity."""
+_FAINT = np.float32(1e-15)
+"""The same where currents are compared with zero: squares of smaller ones leave float32."""
+
+
+@inlined
+def _sum_of_squares(values: F32) -> np.float32:
+    """Sum of the squares of values [H].
+
+    Apart from the loops that write: those are vectorised or not by where the arrays lie, which may
+    change no order of summation.
+    """
+    square = np.float32(0)
+    for h in range(values.shape[0]):
+        square += values[h] * values[h]
+    return square
+
+
+@inlined
+def _raise_to(base: F32, halves: int, out: F32) -> np.float32:
+    """Write base^(halves/2) to out, both [H]; returns the sum of its squares."""
+    if halves == 6:
+        for h in range(base.shape[0]):
+            out[h] = base[h] * base[h] * base[h]
+    else:
+        _raise_slowly(base, halves, out)
+    return _sum_of_squares(out)
+
+
+@inlined
+def _raise_slowly(base: F32, halves: int, out: F32) -> None:
+    if halves % 2:
+        for h in range(base.shape[0]):
+            out[h] = np.sqrt(base[h])
+    else:
+        out[:] = 1
+    for _ in range(halves // 2):
+        for h in range(base.shape[0]):
+            out[h] *= base[h]
+
+
+@inlined
+def _sum_and_living(current: F32, gain: F32) -> tuple[np.float32, int]:
+    """Sum of the currents [H], and how many units have weights."""
+    total, living = np.float32(0), 0
+    for h in range(current.shape[0]):
+        total += current[h]
+        living += int(gain[h] > 0)
+    return total, living
+
+
+@inlined
+def _above(current: F32, gain: F32, theta: np.float32, base: F32) -> np.float32:
+    """Write relu(I - theta) [H] to base, 0 without weights; returns the sum of its squares."""
+    for h in range(base.shape[0]):
+        above = max(current[h] - theta, np.float32(0))
+        base[h] = above if gain[h] > 0 else np.float32(0)
+    return _sum_of_squares(base)
+
+
+@inlined
+def activate(current: F32, gain: F32, halves: int, from_mean: bool, base: F32, out: F32) -> None:  # noqa: FBT001  numba takes no keywords
+    """Turn currents I [H] into activities out [H], written; base [H] is room for the work.
+
+    a = relu(I - theta)^(halves/2), out = a / sqrt(mean a^2), theta = 0 or mean I, both means over
+    the units that have weights: so an activity is as large while units are still being recruited.
+    """
+    total, living = _sum_and_living(current, gain)
+    theta = total / np.float32(max(living, 1)) if from_mean else np.float32(0)
+    square = _above(current, gain, theta, base)
+    least = max(_NOISE * abs(theta), _FAINT)
+    if not square > least * least * np.float32(living):
+        out[:] = 0
+        return
+    # So the largest is between H^-1/4 and H^1/4, and no power of it leaves float32.
+    scale = np.sqrt(np.sqrt(np.float32(living)) / square)
+    for h in range(base.shape[0]):
+        base[h] *= scale
+    factor = np.sqrt(np.float32(living) / _raise_to(base, halves, out))
+    for h in range(out.shape[0]):
+        out[h] *= factor

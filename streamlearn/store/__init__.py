@@ -1,0 +1,1 @@
+"""What outlives the process: checkpoints, written whole or not at all."""

@@ -1,0 +1,118 @@
+"""One daemon a state folder."""
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from streamlearn.errors import StartError, StateError
+from streamlearn.store import atomic
+
+NAME: Final = "lock"
+
+_PATIENCE_S = 1.0
+"""How long to wait for it: `inspect` may hold it for a moment, a daemon before us may be ending."""
+_PROBE_BYTES = 1 << 16
+
+
+class Lock:
+    """Holds a state folder for this process; the system frees it when the process ends.
+
+    Parameters
+    ----------
+    folder
+        The state folder; made where it is not there.
+
+    Raises
+    ------
+    StartError
+        Another daemon has it, or it cannot be made or written to.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            with atomic.translated(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        except StateError as error:
+            raise StartError(f"store.dir: {error}") from error
+        try:
+            self._take()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def close(self) -> None:
+        """Free the folder for others; again is harmless."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take(self) -> None:
+        if not _flock(self._descriptor, fcntl.LOCK_EX, _PATIENCE_S):
+            raise StartError(
+                f"store.dir: {self.folder} is in use by process {_written_by(self._descriptor)}: "
+                "stop that daemon, or give this one a folder of its own"
+            )
+        try:
+            with atomic.translated(self.folder):
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            atomic.sweep(self.folder)
+            _probe(self.folder)
+        except StateError as error:
+            raise StartError(f"store.dir: {error}") from error
+
+
+def holder(folder: Path) -> int | None:
+    """Tell which process holds the folder; None where none does."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        free = _flock(descriptor, fcntl.LOCK_SH, 0.0)
+        return None if free else _written_by(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, kind: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+
+
+def _written_by(descriptor: int) -> int:
+    """Read the number of the process; 0 where it has not written it yet."""
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _probe(folder: Path) -> None:
+    """Find out now, not at the first checkpoint, whether anything can be written."""
+    path = folder / f"{atomic.TEMPORARY}probe"
+    atomic.write_file(path, bytes(_PROBE_BYTES))
+    with atomic.translated(path):
+        path.unlink()

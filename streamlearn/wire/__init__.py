@@ -1,0 +1,1 @@
+"""How samples, results and questions travel: format, sockets, control."""

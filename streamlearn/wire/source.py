@@ -1,0 +1,187 @@
+"""What each socket of ingest promises: PULL drops nothing, SUB keeps the newest.
+
+The acknowledged promise (`ingest.router`) will be a third class here.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import zmq
+
+from streamlearn.errors import RejectedError
+from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode
+
+Socket: TypeAlias = "zmq.Socket[bytes]"
+
+# So that the other socket, calls and the end of it all get their turn.
+_BURST_MESSAGES: Final = 32
+
+
+class Sink(Protocol):
+    """Who takes the messages; called from the ingest thread alone."""
+
+    def room(self) -> int:
+        """Rows that can be written now."""
+
+    def wait_room(self, timeout_s: float) -> bool:
+        """Wait until there is room."""
+
+    def flush(self) -> None:
+        """No more rows for the moment, or many since the last time: let them be learned."""
+
+    def sample(self, message: Sample, start: int, stop: int) -> None:
+        """Write rows start:stop of a message; stop - start is at most `room()`.
+
+        Where it refuses the message with `RejectedError`, it does so before the first row.
+        """
+
+    def label(self, message: Label, start: int, stop: int) -> None:
+        """Write labels start:stop for rows that came before; else like `sample`."""
+
+    def heartbeat(self, message: Heartbeat) -> None:
+        """Note that a producer lives; may refuse like `sample`."""
+
+    def rejected(self, error: RejectedError, stream: bytes) -> None:
+        """Count a refused message; `stream` is its frame 0, whatever that holds."""
+
+    def dropped(self, reason: str, rows: int) -> None:
+        """Count rows that were dropped on purpose."""
+
+
+class Source:
+    """One socket, and the message of it that is being delivered, in parts as there is room."""
+
+    def __init__(self, socket: Socket, schema: Schema, sink: Sink) -> None:
+        self.socket = socket
+        self._schema, self._sink = schema, sink
+        self._message: Sample | Label | None = None
+        self._start = 0
+
+    @property
+    def halfway(self) -> bool:
+        """Whether a message is being delivered."""
+        return self._message is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits for room."""
+        return self.halfway
+
+    def turn(self, *, paused: bool) -> bool:
+        """Deliver and read what can be; whether it may have more to read."""
+        raise NotImplementedError
+
+    def _checked(self, frames: list[bytes]) -> Message | None:
+        try:
+            return decode(frames, self._schema)
+        except RejectedError as error:
+            self._sink.rejected(error, frames[0])
+            return None
+
+    def _deliver(self, message: Message) -> None:
+        """Deliver what there is room for; the rest waits for `_go_on`."""
+        if isinstance(message, Heartbeat):
+            self._write(self._sink.heartbeat, message)
+        else:
+            self._message, self._start = message, 0
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Deliver more of the message that waits, if any."""
+        message = self._message
+        if message is None:
+            return
+        start, n = self._start, _rows(message)
+        stop = min(n, start + self._sink.room())
+        if stop > start:
+            write = self._sink.label if isinstance(message, Label) else self._sink.sample
+            self._start = stop
+            if not self._write(write, message, start, stop) or stop == n:
+                self._message = None
+
+    def _write(self, write: Callable[..., None], message: Message, *part: int) -> bool:
+        try:
+            write(message, *part)
+        except RejectedError as error:
+            self._sink.rejected(error, message.stream.encode())
+            return False
+        return True
+
+
+class Pull(Source):
+    """Messages that are never dropped: while one of them waits for room, no other is read."""
+
+    def turn(self, *, paused: bool) -> bool:
+        """Deliver and read what can be; whether it may have more to read."""
+        self._go_on()
+        for _ in range(0 if paused else _BURST_MESSAGES):
+            if self._message is not None or (frames := receive(self.socket)) is None:
+                return False
+            if (message := self._checked(frames)) is not None:
+                self._deliver(message)
+        return not paused
+
+
+class Sub(Source):
+    """Messages of which the newest win: all are read at once, and wait here for room."""
+
+    def __init__(self, socket: Socket, schema: Schema, sink: Sink, most_rows: int) -> None:
+        super().__init__(socket, schema, sink)
+        self._most_rows = most_rows
+        self._waiting: deque[Message] = deque()
+        self._waiting_rows = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits for room."""
+        return self.halfway or bool(self._waiting)
+
+    def turn(self, *, paused: bool) -> bool:
+        """Deliver and read what can be; whether it may have more to read."""
+        self._go_on()
+        more = self._read()
+        while not (paused or self.halfway) and self._waiting and self._sink.room():
+            message = self._waiting.popleft()
+            self._waiting_rows -= _rows(message)
+            self._deliver(message)
+        return more
+
+    def _read(self) -> bool:
+        for _ in range(_BURST_MESSAGES):
+            if (frames := receive(self.socket)) is None:
+                return False
+            if (message := self._checked(frames)) is not None:
+                self._keep(message)
+        return True
+
+    def _keep(self, message: Message) -> None:
+        self._waiting.append(message)
+        self._waiting_rows += _rows(message)
+        while self._waiting_rows > self._most_rows and len(self._waiting) > 1:
+            oldest = self._waiting.popleft()
+            lost = _rows(oldest)
+            self._waiting_rows -= lost
+            if not isinstance(oldest, Heartbeat):
+                self._sink.dropped("behind", lost)
+
+
+def _rows(message: Message) -> int:
+    """Rows of the ring that a message takes; a heartbeat counts as one, to bound those too."""
+    if isinstance(message, Sample):
+        return message.n
+    return len(message.y) if isinstance(message, Label) else 1
+
+
+def receive(socket: Socket) -> list[bytes] | None:
+    """Frames of the next message, the first four of them; None where there is no message."""
+    try:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    frames = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        if len(frames) < 4:
+            frames.append(frame.bytes)
+    return frames

@@ -1,0 +1,97 @@
+"""What every test shares: data marks, leak check, free ports, a small configuration, a daemon."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from leaks import Leaks
+
+from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# One folder for all runs: a kernel is compiled once. Daemons that tests start inherit it.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
+
+READY_S = 240.0
+"""A first start compiles every kernel, beside whatever else the machine does."""
+
+TINY = """
+[stream]
+shape = [4]
+classes = 3
+[[prepare]]
+step = "unit_norm"
+[[layer]]
+rule = "hebbian"
+units = 8
+[[head]]
+kind = "softmax"
+[pipeline]
+threads = 1
+"""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, by name, what needs a data set that is not here."""
+    for mark in item.iter_markers("needs_data"):
+        folder = os.environ.get("STREAMLEARN_DATA")
+        for name in mark.args:
+            if not folder or not (Path(folder) / name).exists():
+                pytest.skip(f"needs {name} under $STREAMLEARN_DATA")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Fail a test that leaves a thread running or a file, socket or pipe open."""
+    leaks = Leaks()
+    yield
+    if left := leaks.after_grace():
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+
+
+@pytest.fixture
+def endpoint() -> Callable[[], str]:
+    """Give a TCP endpoint on the loopback that nobody uses, another at each call."""
+    return lambda: f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a configuration file, by default of a tiny learner: 4 inputs, 8 units, 3 classes."""
+
+    def write(text: str = TINY, name: str = "tiny.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def daemon(
+    tmp_path: Path, config_file: Callable[..., Path]
+) -> Iterator[Callable[..., DaemonProcess]]:
+    """Start real daemons in processes of their own; all are gone when the test ends.
+
+    `daemon(config=None, *settings, ready=True)`: a file or the tiny learner, `key=value` overrides.
+    Each keeps its state in a folder of its own, so that `.stop()` and `.start()` restart it.
+    """
+    started: list[DaemonProcess] = []
+
+    def start(
+        config: str | Path | None = None, *settings: str, ready: bool = True
+    ) -> DaemonProcess:
+        folder = tmp_path / f"daemon{len(started)}"
+        folder.mkdir()
+        one = DaemonProcess(config or config_file(), folder, settings)
+        started.append(one)
+        one.start()
+        if ready:
+            one.wait_ready(READY_S)
+        return one
+
+    yield start
+    for one in started:
+        one.kill()

@@ -1,0 +1,97 @@
+"""Every entry of RULES, HEADS and STEPS, built small, and the rows that they are tried on."""
+
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamlearn.heads import HEADS
+from streamlearn.part import F32, I32, Place, Rows
+from streamlearn.prepare import STEPS
+from streamlearn.rules import RULES
+from streamlearn.schema import resolve
+
+SHAPE: Final = (3, 4)
+WIDTH: Final = 12
+CLASSES: Final = 3
+SEED: Final = 11
+
+SMALL: Final[dict[str, Any]] = {"units": 7, "k": 2}
+"""Options that every part which has them gets, so that it is small."""
+
+VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "hebbian": ({"p": 3.0, "start": "random"},),
+    "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
+    "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),
+    "standardize": ({"memory_rows": 20},),
+}
+"""Options besides the defaults under which a part has to keep its promises too."""
+
+
+class Entry(NamedTuple):
+    """One part of a registry under one set of options."""
+
+    kind: str
+    """The options' key that chooses it: rule, kind or step."""
+    name: str
+    target: str
+    """Import string."""
+    changed: dict[str, Any]
+
+    def build(self, *, twin: bool = False, seed: int = SEED) -> Any:
+        """The part, or its slow twin, from the same options and place."""
+        options = resolve(self.target).Options
+        fields = {field.name for field in msgspec.structs.fields(options)}
+        given = {key: value for key, value in SMALL.items() if key in fields} | self.changed
+        made = self._twin_class() if twin else resolve(self.target)
+        place = Place(WIDTH, SHAPE, CLASSES, seed)
+        return made(options(**{self.kind: self.name}, **given), place)
+
+    def _twin_class(self) -> Any:
+        return getattr(import_module(f"naive.{self.name}"), self.target.partition(":")[2])
+
+
+def entries() -> list[Entry]:
+    """All parts of all registries, each with its defaults and its variants."""
+    registries = (("rule", RULES), ("kind", HEADS), ("step", STEPS))
+    return [
+        Entry(kind, name, target, changed)
+        for kind, registry in registries
+        for name, target in registry.items()
+        for changed in ({}, *VARIANTS.get(name, ()))
+    ]
+
+
+def label(entry: Entry) -> str:
+    """How a test is called: the part's name and what differs from its defaults."""
+    return "-".join([entry.name, *(f"{key}={value}" for key, value in entry.changed.items())])
+
+
+def stream(count: int, seed: int = SEED) -> tuple[F32, I32]:
+    """Rows [B, D] around one centre a class, half of them zero inputs; a third without a label."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((CLASSES, WIDTH))
+    y = rng.integers(0, CLASSES, count)
+    x = np.maximum(centres[y] + 0.7 * rng.standard_normal((count, WIDTH)), 0)
+    y[rng.random(count) < 1 / 3] = -1
+    return np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.int32)
+
+
+def learn(part: Any, x: F32, y: I32, first: int = 0, width: int | None = None) -> F32:
+    """Learn rows; returns what the part wrote for them [B, H]; a slow twin is told its width."""
+    out = np.full((len(x), width or part.width_out), np.nan, np.float32)
+    part.learn(Rows(x, out, y, first))
+    return out
+
+
+def infer(part: Any, x: F32) -> F32:
+    """What the part answers to rows [B, D]."""
+    out = np.full((len(x), part.width_out), np.nan, np.float32)
+    part.infer(x, out)
+    return out
+
+
+def state(part: Any) -> dict[str, bytes]:
+    """The bits of every array."""
+    return {name: array.tobytes() for name, array in part.arrays().items()}

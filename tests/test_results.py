@@ -1,0 +1,59 @@
+"""Every figure in README and docs is the one that a tool measured."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from source import ROOT
+
+from streamlearn.bench.report import Report, Row, median_row, report, run
+from streamlearn.errors import UsageError
+
+RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
+
+
+def tables(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the tool that makes the tables."""
+    command = [sys.executable, str(ROOT / "tools" / "tables.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_tables_are_those_of_the_results() -> None:
+    """A table in a document says what its JSON file says."""
+    done = tables("--check")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}; run make tables"
+
+
+def test_there_are_results() -> None:
+    """The benchmarks' results are part of the repository."""
+    assert RESULTS
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_result_says_how_it_was_got(path: object) -> None:
+    """A results file has its own name, a command, a date, a machine, and figures in units."""
+    found = msgspec.json.decode(path.read_bytes(), type=Report)
+    assert found.name == path.stem
+    assert found.command
+    assert found.machine["processor"]
+    assert found.rows
+    for row in found.rows:
+        assert row.unit
+        assert sum(x is not None for x in (row.limit, row.peer, row.published)) <= 1
+
+
+def test_a_report_survives_the_file() -> None:
+    """What is written is what is read."""
+    rows = [median_row("sweep", [3.0, 1.0, 2.0], "µs", limit=1.5, note="784→2000")]
+    one = report("bench-x", "streamlearn bench x", rows)
+    assert rows == [
+        Row(name="sweep", ours=2, unit="µs", limit=1.5, seeds=3, spread=2, note="784→2000")
+    ]
+    assert msgspec.json.decode(msgspec.json.encode(one), type=Report) == one
+
+
+def test_an_unknown_benchmark_is_named() -> None:
+    """A wrong name is answered with the right one before anything is measured."""
+    with pytest.raises(UsageError, match="did you mean 'kernels'"):
+        next(run(["kernel"], print))
