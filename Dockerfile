@@ -7,6 +7,7 @@ ENV PIP_NO_CACHE_DIR=1
 ENV NUMBA_CACHE_DIR=/var/cache/streamlearn
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE /src/
+COPY configs /src/configs
 COPY streamlearn /src/streamlearn
 RUN python -m venv /opt/streamlearn
 RUN /opt/streamlearn/bin/pip install --no-compile .

@@ -128,12 +128,12 @@ class Commands:
 
     def pause(self, _: Map) -> Map:
         """Stop reading; producers wait. Already paused is fine."""
-        self._daemon.hold(True)
+        self._main(lambda: self._daemon.hold(True))
         return {"state": self._daemon.state}
 
     def resume(self, _: Map) -> Map:
         """Read on. Not paused is fine."""
-        self._daemon.hold(False)
+        self._main(lambda: self._daemon.hold(False))
         return {"state": self._daemon.state}
 
     def freeze(self, request: Map) -> Map:
@@ -160,6 +160,8 @@ class Commands:
     def set(self, request: Map) -> Map:
         """Change one live setting."""
         key, value = request.get("key"), request.get("value")
+        if "value" not in request:
+            raise UsageError("value: missing; give the setting's new value")
         if not isinstance(key, str):
             raise UsageError(f"key: expected a setting's path such as store.keep, got {key!r}")
         self._main(lambda: self._daemon.change(key, value))

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,12 +32,11 @@ from streamlearn import __version__, live, precompile
 from streamlearn.commands import Commands
 from streamlearn.config import Config, learner_part, load
 from streamlearn.errors import ConfigError, NoAnswerError, StageError, StateError, UsageError
-from streamlearn.instruments import News, build_board, connect, show
+from streamlearn.instruments import News, build_board, build_outlet, connect, show
 from streamlearn.learner import CATALOGUE, Learner
 from streamlearn.observe import logs
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
-from streamlearn.pipeline.outlet import Outlet
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
@@ -49,14 +48,15 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 _STOP_READING_S = 1.0
-_DRAIN_S = 3.0
+_DRAIN_S = 25.0
+"""How long the rows in the ring may take at the end; nearly always it is a fraction of a second."""
 _SNAPSHOT_S = 30.0
 _FORCED = 130
 
 Order = Callable[[], Any]
 
 
-class StoppedEarly(Exception):  # noqa: N818  it is no error
+class StoppedEarly(BaseException):
     """A signal came before there was anything to drain."""
 
 
@@ -105,11 +105,12 @@ class Daemon:
         self.started = time.time()
         self._source = (path, tuple(settings))
         self._lines = lines
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[Order, Future[Any]]] = queue.SimpleQueue()
+        self._ends = False
         self._signals = 0
         self._held = False
         self._failure: StageError | None = None
-        self._saved_s = time.monotonic()
+        self._saved_s = self._looked_s = time.monotonic()
 
     def run(self) -> None:
         """Build, recover, serve, drain; see the function `run` for what it raises."""
@@ -123,6 +124,7 @@ class Daemon:
                 log.info("stopped before it was ready")
                 return
             self._serve()
+            self._refuse_orders()
             self._drain()
 
     # Build, recover, open.
@@ -143,7 +145,7 @@ class Daemon:
         self.publisher = Publisher(self._context, config.publish)
         stack.callback(self.publisher.close)
         self.learner = Learner(config, self._on_failure)
-        self.outlet = self._outlet()
+        self.outlet = build_outlet(self.learner, self.publisher, self._on_learned, self._figures)
         self.learner.assemble(self.outlet)
         self.learner.warm()
         self.board.latency.warm()
@@ -158,30 +160,13 @@ class Daemon:
         seconds = time.perf_counter() - began
         log.info("kernels compiled" if compiled else "kernels kept", extra={"seconds": seconds})
 
-    def _outlet(self) -> Outlet:
-        learner, publish = self.learner, self.config.publish
-        outlet = Outlet(
-            learner.ring,
-            self.publisher,
-            lambda: learner.intake.sources,
-            self._on_learned,
-            self._figures,
-        )
-        outlet.embeddings_every_rows = publish.embeddings_every_rows
-        outlet.metrics_every_s = publish.metrics_every_s
-        if head := learner.head():
-            outlet.publish_scores(learner.ring.column(f"head/{head}"))
-        columns = learner.embedding_columns()
-        name = "all" if publish.embedding == "all" else columns[0].rpartition("/")[2]
-        outlet.publish_embedding(name, [learner.ring.column(column) for column in columns])
-        return outlet
-
     def _recover(self) -> None:
         self.state = "recovering"
         snapshot = self.saver.store.newest(learner_part(self.config))
         if snapshot is None:
             return
         self.learner.restore(snapshot)
+        self.publisher.step = snapshot.rows_learned
         self.saver.note(snapshot)
         log.info("recovered", extra={"rows_learned": snapshot.rows_learned})
 
@@ -201,7 +186,9 @@ class Daemon:
         self.publisher.open()
         learner.pipeline.start()
         stack.callback(learner.pipeline.close)
-        self._reader = threading.Thread(target=self.ingest.run, name="ingest", daemon=True)
+        # From here on rows may be learned: a signal drains them.
+        self.state = "opening"
+        self._reader = threading.Thread(target=self._read, name="ingest", daemon=True)
         self._reader.start()
         stack.callback(self._stop_reading, 0.0)
         if config.control.bind:
@@ -212,7 +199,6 @@ class Daemon:
 
     def _ready(self) -> None:
         self.state = "ready"
-        self.publisher.step = self.learner.learned()
         self.outlet.events.append(
             {"name": "started", "version": __version__, "rows_learned": self.learner.learned()}
         )
@@ -224,11 +210,12 @@ class Daemon:
         """Carry out orders until one of them is to stop."""
         while self.state != "draining" and self._failure is None:
             try:
-                order = self._orders.get(timeout=_LOOK_S)
+                self._carry_out(*self._orders.get(timeout=_LOOK_S))
             except queue.Empty:
+                log.debug("nothing to do")
+            if time.monotonic() - self._looked_s >= _LOOK_S:
+                self._looked_s = time.monotonic()
                 self._look()
-            else:
-                order()
 
     def _look(self) -> None:
         """Once a second or so: tell what happened, and save when it is time."""
@@ -237,7 +224,7 @@ class Daemon:
         every_s = self.config.store.checkpoint_every_s
         if every_s and time.monotonic() - self._saved_s >= every_s:
             self._saved_s = time.monotonic()
-            if self.saver.is_behind(self.learner.learned()):
+            if self.saver.is_behind(self.learner.ring.head):
                 self._save_or_log()
 
     def show(self) -> None:
@@ -257,15 +244,24 @@ class Daemon:
     def on_main(self, order: Order) -> "Future[Any]":
         """Run a function on the main thread; the future tells what it gave or raised."""
         answer: Future[Any] = Future()
-
-        def carry_out() -> None:
-            try:
-                answer.set_result(order())
-            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-                answer.set_exception(error)
-
-        self._orders.put(carry_out)
+        self._orders.put((order, answer))
+        if self._ends:
+            self._refuse_orders()
         return answer
+
+    def _carry_out(self, order: Order, answer: "Future[Any]") -> None:
+        try:
+            answer.set_result(order())
+        except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+            answer.set_exception(error)
+
+    def _refuse_orders(self) -> None:
+        """From now on nobody carries out orders: say so to everyone who waits."""
+        self._ends = True
+        while not self._orders.empty():
+            with suppress(queue.Empty):
+                _, answer = self._orders.get_nowait()
+                answer.set_exception(NoAnswerError("the daemon is ending; start it again"))
 
     def hold(self, held: bool) -> None:  # noqa: FBT001  it is the state that is asked for
         """Stop or go on reading from the sockets."""
@@ -276,7 +272,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Drain and end."""
-        self._orders.put(self._begin_drain)
+        self.on_main(self._begin_drain)
 
     def _begin_drain(self) -> None:
         self.state = "draining"
@@ -343,13 +339,21 @@ class Daemon:
         self.outlet.events.append({"name": "stopping", "rows_learned": self.learner.learned()})
         self._stop_reading(_STOP_READING_S)
         pipeline = self.learner.pipeline
-        if not pipeline.wait_done(_DRAIN_S):
-            pipeline.check()
-            log.warning("rows are left in the ring; the checkpoint will not have them")
         pending = self.learner.begin_snapshot()
-        pipeline.wake()
-        self.saver.write(self.learner.finish_snapshot(pending, _DRAIN_S))
+        try:
+            self.saver.write(self.learner.finish_snapshot(pending, _DRAIN_S))
+        except NoAnswerError:
+            pipeline.abandon()
+            raise
         log.info("stopped", extra={"rows_learned": self.learner.learned()})
+
+    def _read(self) -> None:
+        try:
+            self.ingest.run()
+        except Exception as error:  # noqa: BLE001  a daemon that hears nothing must not look well
+            failure = StageError(f"ingest failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._on_failure(failure)
 
     def _stop_reading(self, drain_s: float) -> None:
         self.ingest.stop(drain_s)
@@ -373,16 +377,16 @@ class Daemon:
             os._exit(_FORCED)
         if self.state in ("compiling", "recovering"):
             raise StoppedEarly(signal.Signals(number).name)
-        self._orders.put(self._begin_drain)
+        self.on_main(self._begin_drain)
 
     def _on_reload_signal(self, number: int, frame: FrameType | None) -> None:
         _ = number, frame
-        self._orders.put(self._reload)
+        self.on_main(self._reload)
 
     def _on_failure(self, failure: StageError) -> None:
         log.critical("stage failed", exc_info=failure.__cause__)
         self._failure = failure
-        self._orders.put(lambda: None)
+        self.on_main(lambda: None)
 
     def _why_not_ready(self) -> str:
         return "" if self.state == "ready" else self.state

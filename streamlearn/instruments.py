@@ -1,7 +1,8 @@
 """Hangs the learner's figures on the board: which part of the program tells which metric."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from streamlearn.heads import HEADS
@@ -10,7 +11,7 @@ from streamlearn.observe.board import Board
 from streamlearn.options import Config
 from streamlearn.pipeline.figures import FigureStage
 from streamlearn.pipeline.intake import Counts
-from streamlearn.pipeline.outlet import Outlet
+from streamlearn.pipeline.outlet import Learned, Outlet
 from streamlearn.pipeline.stage import PartStage
 from streamlearn.rules import RULES
 from streamlearn.schema import resolve
@@ -46,6 +47,25 @@ def _of_kind(learner: Learner, kind: str) -> list[tuple[int, str, PartStage]]:
         for i, stage in enumerate(learner.parts)
         if stage.name.startswith(f"{kind}/")
     ]
+
+
+def build_outlet(
+    learner: Learner,
+    publisher: Publisher,
+    learned: Learned,
+    figures: Callable[[], dict[str, Any]],
+) -> Outlet:
+    """The stage that publishes what this learner's configuration says."""
+    publish = learner.config.publish
+    outlet = Outlet(learner.ring, publisher, lambda: learner.intake.sources, learned, figures)
+    outlet.embeddings_every_rows = publish.embeddings_every_rows
+    outlet.metrics_every_s = publish.metrics_every_s
+    if head := learner.head():
+        outlet.publish_scores(learner.ring.column(f"head/{head}"))
+    columns = learner.embedding_columns()
+    name = "all" if publish.embedding == "all" else columns[0].rpartition("/")[2]
+    outlet.publish_embedding(name, [learner.ring.column(column) for column in columns])
+    return outlet
 
 
 def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
@@ -96,7 +116,7 @@ class News:
         self._counts = counts
         self._told: dict[tuple[str, str], int] = {}
 
-    def tell(self, events: list[dict[str, Any]]) -> None:
+    def tell(self, events: deque[dict[str, Any]]) -> None:
         """Log a line and append an event for each count that moved."""
         now = self._now()
         for (name, reason), count in now.items():

@@ -5,6 +5,7 @@ It is what the daemon and `evaluate` share: sockets or a data set only feed it. 
 
 import math
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -36,6 +37,7 @@ CATALOGUE: Final[Catalogue] = {
 """Everything that a configuration can name; a fifth rule is one line in `RULES`."""
 
 _SEED_OF: Final = {"prepare": 0, "layer": 1000, "head": 2000}
+_LOOK_S: Final = 0.1
 _THREAD_GAIN: Final = 1.3
 """A second thread must make the dearest thread this much cheaper, or it stays off."""
 _SMALL_ROW_BYTES: Final = 1 << 20
@@ -177,7 +179,7 @@ class Learner:
         self.figures.learned = snapshot.rows_learned
         self.intake.restore(saved, dict(meta["intake"]))
         for stage in self.parts:
-            stage.frozen = stage.frozen or stage.name in meta.get("frozen", ())
+            stage.frozen = stage.name in meta["frozen"]
 
     def begin_snapshot(self) -> "Pending":
         """Mark the rows taken in so far as a checkpoint; call it on the thread that feeds them."""
@@ -196,9 +198,11 @@ class Learner:
             Where the stages did not get there in time.
 
         """
-        if not pending.barrier.wait(timeout_s):
+        deadline = time.monotonic() + timeout_s
+        while not pending.barrier.wait(_LOOK_S):
             self.pipeline.check()
-            raise NoAnswerError(f"no checkpoint: the stages took more than {timeout_s:g} s")
+            if time.monotonic() > deadline:
+                raise NoAnswerError(f"no checkpoint: the stages took more than {timeout_s:g} s")
         arrays = pending.barrier.arrays()
         learning = {n: a for n, a in arrays.items() if not n.startswith("figures/")}
         return Snapshot(

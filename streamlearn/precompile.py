@@ -8,6 +8,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,8 @@ def ensure(config: Config) -> bool:
         stderr=subprocess.DEVNULL,
     )
     if done.returncode == 0:
-        mark.touch()
+        with suppress(OSError):
+            mark.touch()
     return True
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from typing import Any
 
 from streamlearn.errors import StateError
@@ -25,15 +26,15 @@ class Saver:
 
     """
 
-    def __init__(self, store: Checkpoints, board: Board, events: list[dict[str, Any]]) -> None:
+    def __init__(self, store: Checkpoints, board: Board, events: deque[dict[str, Any]]) -> None:
         self.store = store
         self.last: Snapshot | None = None
         """The newest checkpoint, without its arrays."""
         self._board, self._events = board, events
 
-    def is_behind(self, rows_learned: int) -> bool:
-        """Whether rows were learned since the last checkpoint."""
-        return rows_learned != (self.last.rows_learned if self.last else 0)
+    def is_behind(self, position: int) -> bool:
+        """Whether rows or late labels were learned since the last checkpoint."""
+        return position != (self.last.position if self.last else 0)
 
     def note(self, snapshot: Snapshot) -> None:
         """Remember a checkpoint that is on the disk."""

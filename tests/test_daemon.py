@@ -2,8 +2,10 @@
 
 import json
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -317,7 +319,7 @@ def test_readiness_tells_why_not(daemon: Start, digits_file: Path) -> None:
     assert (200, "ready\n") in seen
     assert one.get("/livez")[0] == 200
     others = {text for code, text in seen if code == 503}
-    assert others <= {"compiling\n", "recovering\n"}
+    assert others <= {"compiling\n", "recovering\n", "opening\n"}
 
 
 def test_a_second_signal_ends_it_at_once(daemon: Start, digits_file: Path) -> None:
@@ -392,3 +394,77 @@ def test_json_logs_are_one_object_a_line(daemon: Start, digits_file: Path) -> No
     lines = [json.loads(line) for line in one.log.read_text().splitlines()]
     assert {"ready", "draining", "stopped"} <= {line["message"] for line in lines}
     assert all({"time", "level"} <= line.keys() for line in lines)
+
+
+@pytest.fixture
+def flood(digits_file: Path) -> Iterator[Callable[[DaemonProcess], None]]:
+    """Send rows faster than they are learned, from a thread, until the test ends."""
+    _ = digits_file
+    end, threads = threading.Event(), []
+
+    def send(one: DaemonProcess) -> None:
+        X, y = rows(1000)
+        with suppress(NoAnswerError), Producer(one.pull, "flood", timeout_s=1.0) as producer:
+            while not end.is_set():
+                producer.send_rows(X, y, 100)
+
+    def start(one: DaemonProcess) -> None:
+        threads.append(threading.Thread(target=send, args=(one,), name="flood"))
+        threads[-1].start()
+
+    yield start
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_checkpoint_and_a_stop_do_not_wait_for_a_quiet_moment(
+    daemon: Start, digits_file: Path, flood: Callable[[DaemonProcess], None]
+) -> None:
+    """With senders held up by a full ring: checkpoints are taken, SIGTERM ends it in good time."""
+    one = daemon(digits_file, "pipeline.ring_rows=64")
+    flood(one)
+    status_when(one, 1000)
+    first = request(one.control, "checkpoint", timeout_s=PATIENCE_S)
+    assert first["rows_learned"] >= 1000
+    status_when(one, first["rows_learned"] + 1000)
+    began = time.monotonic()
+    assert one.stop() == 0
+    assert time.monotonic() - began < PATIENCE_S / 2
+    assert describe(one.state)["rows_learned"] > first["rows_learned"]
+
+
+def test_an_order_during_the_drain_is_refused_and_holds_nothing_up(
+    daemon: Start, digits_file: Path
+) -> None:
+    """`stop`, then at once `checkpoint`: an answer or silence, and an end in good time."""
+    one = daemon(digits_file)
+    request(one.control, "stop", timeout_s=PATIENCE_S)
+    with suppress(NoAnswerError):
+        assert "ok" in request(one.control, "checkpoint", timeout_s=2.0)
+    assert one.wait(PATIENCE_S) == 0
+
+
+def test_late_labels_alone_are_worth_a_checkpoint(daemon: Start, digits_file: Path) -> None:
+    """What was learned from labels that came late is saved as soon as what rows taught."""
+    one = daemon(digits_file, "store.checkpoint_every_s=1")
+    X, y = rows(40)
+    with Producer(one.pull, "digits", timeout_s=PATIENCE_S) as producer:
+        producer.send_rows(X, None, 10)
+        page_when(one, "streamlearn_checkpoint_rows 40.0")
+        before = describe(one.state)["digest"]
+        producer.label(0, y)
+    deadline = time.monotonic() + PATIENCE_S
+    while describe(one.state)["digest"] == before:
+        assert time.monotonic() < deadline, one.said()
+
+
+def test_a_thawed_layer_stays_thawed_across_a_restart(daemon: Start, digits_file: Path) -> None:
+    """What control changed last is what the checkpoint says, whatever the file began with."""
+    one = daemon(digits_file, "layer.0.frozen=true")
+    request(one.control, "thaw", layer="layer1", timeout_s=PATIENCE_S)
+    play(one, 0, 20)
+    one.stop()
+    one.start()
+    one.wait_ready()
+    assert request(one.control, "status", timeout_s=PATIENCE_S)["frozen"] == []

@@ -32,7 +32,7 @@ from streamlearn.store.checkpoint import Checkpoints
 
 HEADS: Final[dict[str, dict[str, Any]]] = {
     "softmax": {"kind": "softmax"},
-    "softmax_once": {"kind": "softmax", "revisits": 0},
+    "softmax_revisits_1": {"kind": "softmax", "revisits": 1},
     "least_squares": {"kind": "least_squares"},
 }
 """Options of each head; the first is laid over what is shipped."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("src")
 @click.option("--to", required=True, metavar="ENDPOINT", help="The daemon's ingest.pull.")
 @click.option("--stream", default="default", metavar="ID", help="Name of the stream.")
+@click.option("--producer", metavar="ID", help="Who numbers the rows, where a stream has several.")
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), metavar="HZ", help="Rows a second."
 )
@@ -51,7 +52,12 @@ def send(src: str, *, to: str, **how: Any) -> None:
     with (
         progress(f"sending {Path(rows.name).name}", rows.rows) as show,
         Producer(
-            to, how["stream"], kind=kind, timeout_s=how["timeout"], shape=rows.shape
+            to,
+            how["stream"],
+            how["producer"],
+            kind=kind,
+            timeout_s=how["timeout"],
+            shape=rows.shape,
         ) as producer,
     ):
         play(producer, rows, message_rows, how["rate"], delay, show)

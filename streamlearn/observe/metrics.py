@@ -12,7 +12,7 @@ PREFIX: Final = "streamlearn_"
 WINDOWS: Final = ("all", "recent")
 """Over all rows since the learner began, and over the fading window of figures.recent_rows."""
 TRIVIAL_RULES: Final = ("majority", "repeat")
-DROP_REASONS: Final = ("behind",)
+DROP_REASONS: Final = ("behind", "stopping")
 """Why accepted rows are not learned from: SUB ingest was behind, so the newest rows won."""
 LATE_OUTCOMES: Final = ("learned", "dropped")
 """A late label found its row; or it came after labels.keep_rows newer rows, or a second time."""

@@ -29,7 +29,10 @@ class _Spans:
                 return False
             if seq < end:
                 # The producer numbers anew: what it numbered before can no longer be named.
-                self.first = len(self.seqs)
+                self.first = 0
+                self.seqs.clear()
+                self.samples.clear()
+                self.counts.clear()
         self.seqs.append(seq)
         self.samples.append(sample)
         self.counts.append(count)

@@ -4,6 +4,7 @@ One thread calls it, in the order of arrival; that order is the order of learnin
 """
 
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,7 +42,7 @@ class Counts:
         self.labels_late = 0
         self.labels_dropped = {"too_late": 0, "known": 0}
         self.rejected = dict.fromkeys(REASONS, 0)
-        self.dropped: dict[str, int] = {"behind": 0}
+        self.dropped: dict[str, int] = {"behind": 0, "stopping": 0}
         self.examples: dict[str, str] = {}
         """Reason → the last message refused for it, in words."""
 
@@ -194,9 +195,13 @@ class Intake:
         name = stream[:128].decode("ascii", "backslashreplace")
         self.counts.examples[error.reason] = f"stream {name}: {error.detail}"[:300]
 
-    def dropped(self, reason: str, rows: int) -> None:
-        """Count rows that were dropped on purpose."""
+    def dropped(self, reason: str, rows: int, message: Sample | Label) -> None:
+        """Count rows of a message that were dropped on purpose; they are not missed besides."""
         self.counts.dropped[reason] += rows
+        if isinstance(message, Sample) and rows == message.n:
+            with suppress(RejectedError):
+                source = self.source(message.stream, message.producer)
+                self._follow(source, message.seq, message.n)
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
         """Copies of what a checkpoint needs of it: kept rows, and positions as plain values."""

@@ -1,9 +1,11 @@
 """The last stage: what leaves the ring for subscribers, and the count of what was learned."""
 
 import itertools
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,12 @@ from streamlearn.pipeline.stage import Stage
 
 Learned = Callable[[int, NDArray[np.float64]], None]
 """Called once a block with the fresh rows in it and each row's seconds since it came in."""
+
+
+_LISTEN_S: Final = 0.005
+_LOOK_S: Final = 1.0
+"""How long an event or a changed setting may wait while no row comes."""
+_MOST_EVENTS: Final = 1000
 
 
 class Publishes(Protocol):
@@ -80,7 +88,8 @@ class Outlet(Stage):
     ) -> None:
         self.embeddings_every_rows = 0
         self.metrics_every_s = 1.0
-        self.events: list[dict[str, Any]] = []
+        self.events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
+        """What happened and is not published yet; any thread may append."""
         self._publisher = publisher
         self._sources, self._learned, self._figures = sources, learned, figures
         self._scores: F32 | None = None
@@ -88,7 +97,7 @@ class Outlet(Stage):
         self._kind, self._y, self._source, self._seq, self._sample, self._t, self._received = (
             ring.column(name) for name in ("kind", "y", "source", "seq", "sample", "t", "received")
         )
-        self._due_s = 0.0
+        self._figures_s, self._listen_due_s = -math.inf, 0.0
 
     def publish_scores(self, scores: F32) -> None:
         """Set the column [R, K] that predictions come from."""
@@ -101,7 +110,7 @@ class Outlet(Stage):
     def work(self, block: Block) -> None:
         """Publish what is wanted of the block and count it."""
         here = slice(block.start, block.stop)
-        self._publisher.listen()
+        self._listen(time.monotonic())
         if self._scores is not None and self._publisher.wanted("prediction/"):
             self._publish_predictions(block)
         if self.embeddings_every_rows and self._publisher.wanted("embedding/"):
@@ -109,6 +118,12 @@ class Outlet(Stage):
         fresh = int(np.count_nonzero(self._kind[here] == FRESH))
         self._publisher.step += fresh
         self._learned(fresh, time.monotonic() - self._received[here])
+
+    def _listen(self, now_s: float) -> None:
+        """Look who subscribed: not for every block, as looking costs more than a small block."""
+        if now_s >= self._listen_due_s:
+            self._listen_due_s = now_s + _LISTEN_S
+            self._publisher.listen()
 
     def _publish_predictions(self, block: Block) -> None:
         assert self._scores is not None
@@ -146,11 +161,12 @@ class Outlet(Stage):
 
     def tick(self, now_s: float) -> float | None:
         """Publish events that wait, and figures when they are due."""
+        self._listen(now_s)
         while self.events:
-            self._publisher.event(self.events.pop(0))
-        if now_s >= self._due_s:
-            self._due_s = now_s + self.metrics_every_s
+            self._publisher.event(self.events.popleft())
+        if now_s >= self._figures_s + self.metrics_every_s:
+            self._figures_s = now_s
             self._publisher.listen()
             if self._publisher.wanted("metrics"):
                 self._publisher.metrics(self._figures())
-        return self._due_s
+        return min(self._figures_s + self.metrics_every_s, now_s + _LOOK_S)

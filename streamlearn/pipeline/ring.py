@@ -88,10 +88,13 @@ class Ring:
         """Hand the next rows to the first stage."""
         self.head += rows
 
-    def ready(self, stage: int, most: int) -> Block:
-        """The rows that a stage may work on now, as one block of at most `most` rows."""
+    def limit(self, stage: int) -> int:
+        """The row number up to which a stage may work now."""
+        return self.head if stage == 0 else self.cursors[stage - 1]
+
+    def ready(self, stage: int, limit: int, most: int) -> Block:
+        """The rows of a stage below a limit, as one block of at most `most` rows."""
         first = self.cursors[stage]
-        limit = self.head if stage == 0 else self.cursors[stage - 1]
         start = first % self.rows
         count = min(limit - first, most, self.rows - start)
         return Block(start, start + count, first)

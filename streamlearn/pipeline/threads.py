@@ -52,15 +52,20 @@ class Pipeline:
         self._group_of = [g for g, group in enumerate(self.groups) for _ in group]
         for _ in self.stages:
             ring.add_cursor()
+        self._ticking = [
+            [self.stages[i] for i in group if type(self.stages[i]).tick is not Stage.tick]
+            for group in self.groups
+        ]
         self._block_rows = block_rows
         self._on_failure = on_failure
         self._changed = threading.Condition()
         self._sleepers = 0
-        self._closing = False
+        self._closing = self._abandoned = False
         self._barrier: Barrier | None = None
         self._errands: list[deque[tuple[Callable[[], Any], Future[Any]]]] = [
             deque() for _ in self.groups
         ]
+        self._works = [False] * len(self.groups)
         self._threads = [
             threading.Thread(target=self._run, args=(g,), name=f"stages-{g}", daemon=True)
             for g in range(len(self.groups))
@@ -68,7 +73,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in self._threads:
+        for group, thread in enumerate(self._threads):
+            self._works[group] = True
             thread.start()
 
     def commit(self, rows: int) -> None:
@@ -96,6 +102,7 @@ class Pipeline:
         def done() -> bool:
             return self.ring.cursors[last] == self.ring.head or self.failure is not None
 
+        self.wake()
         return self._wait(done, timeout_s) and self.failure is None
 
     def check(self) -> None:
@@ -118,10 +125,13 @@ class Pipeline:
         group = self._group_of[stage]
         self._errands[group].append((errand, answer))
         self.wake()
-        thread = self._threads[group]
-        if thread is threading.current_thread() or not thread.is_alive():
+        if not self._works[group] or self._threads[group] is threading.current_thread():
             self._run_errands(group)
         return answer
+
+    def abandon(self) -> None:
+        """Let `close` end the threads after the block that each is at, whatever is left."""
+        self._abandoned = True
 
     def close(self) -> None:
         """Finish the rows that are there and end the threads; returns when they ended."""
@@ -140,7 +150,7 @@ class Pipeline:
 
     def _run(self, group: int) -> None:
         try:
-            while self.failure is None:
+            while self.failure is None and not self._abandoned:
                 due = self._tick(group)
                 if self._round(group):
                     continue
@@ -148,6 +158,7 @@ class Pipeline:
                     break
                 self._sleep(group, due)
         finally:
+            self._works[group] = False
             self.wake()
             self._run_errands(group)
 
@@ -160,10 +171,12 @@ class Pipeline:
         return moved
 
     def _advance(self, stage: int) -> bool:
+        # The limit first: a barrier that is set after it lies at or beyond it, so none is missed.
+        limit = self.ring.limit(stage)
         rows = self._rows_to_barrier(stage)
-        block = self.ring.ready(stage, min(rows, self._block_rows))
+        block = self.ring.ready(stage, limit, min(rows, self._block_rows))
         count = block.stop - block.start
-        if count == 0:
+        if count <= 0:
             return False
         began = time.perf_counter()
         try:
@@ -207,10 +220,12 @@ class Pipeline:
                 answer.set_exception(error)
 
     def _tick(self, group: int) -> float | None:
+        """Let the stages that go by the clock do what is due; when the next one is."""
+        if not self._ticking[group]:
+            return None
         now = time.monotonic()
-        dues = [self.stages[stage].tick(now) for stage in self.groups[group]]
-        known = [due for due in dues if due is not None]
-        return min(known) if known else None
+        dues = [stage.tick(now) for stage in self._ticking[group]]
+        return min((due for due in dues if due is not None), default=None)
 
     def _finished(self, group: int) -> bool:
         last = self.groups[group][-1]
@@ -227,8 +242,10 @@ class Pipeline:
 
     def _has_work(self, group: int) -> bool:
         first = self.groups[group][0]
-        limit = self.ring.head if first == 0 else self.ring.cursors[first - 1]
-        if limit > self.ring.cursors[first] or self._errands[group] or self.failure is not None:
+        limit = self.ring.limit(first)
+        if limit > self.ring.cursors[first] or self._errands[group]:
+            return True
+        if self.failure is not None or self._abandoned:
             return True
         barrier = self._barrier
         stages = self.groups[group]

@@ -118,9 +118,14 @@ class Ingest:
         try:
             while self._stop_at_s is None:
                 self._run_calls()
-                if not self._turn(paused=self._paused):
+                # A call waits only for the message that is halfway in, not for a quiet moment.
+                called = not self._calls.empty()
+                more = self._turn(paused=self._paused or called)
+                if not more and (not called or self._halfway()):
                     self._wait()
             self._drain()
+            for source in self._sources:
+                source.abandon()
         finally:
             self._ended = True
             self._run_calls()

@@ -45,8 +45,8 @@ class Sink(Protocol):
     def rejected(self, error: RejectedError, stream: bytes) -> None:
         """Count a refused message; `stream` is its frame 0, whatever that holds."""
 
-    def dropped(self, reason: str, rows: int) -> None:
-        """Count rows that were dropped on purpose."""
+    def dropped(self, reason: str, rows: int, message: Sample | Label) -> None:
+        """Count rows of a message, or all of them, that were dropped on purpose."""
 
 
 class Source:
@@ -71,6 +71,13 @@ class Source:
     def turn(self, *, paused: bool) -> bool:
         """Deliver and read what can be; whether it may have more to read."""
         raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Count what could not be delivered before the end."""
+        if self._message is not None:
+            left = _rows(self._message) - self._start
+            self._sink.dropped("stopping", left, self._message)
+            self._message = None
 
     def _checked(self, frames: list[bytes]) -> Message | None:
         try:
@@ -163,7 +170,7 @@ class Sub(Source):
             lost = _rows(oldest)
             self._waiting_rows -= lost
             if not isinstance(oldest, Heartbeat):
-                self._sink.dropped("behind", lost)
+                self._sink.dropped("behind", lost, oldest)
 
 
 def _rows(message: Message) -> int:

@@ -37,6 +37,7 @@ def feed(pipeline: Pipeline, values: np.ndarray, most: int = 7) -> None:
         count = here.stop - here.start
         x[here, 0] = values[start : start + count]
         pipeline.commit(count)
+        pipeline.wake()
         start += count
 
 
@@ -133,6 +134,30 @@ def test_a_barrier_copies_every_stage_at_the_same_row_while_rows_go_on():
     for depth in range(3):
         column = np.array(expected(column, 1), np.float32)
         assert np.float32(barrier.arrays()[f"sum{depth}/total"][0]) == column[-1]
+
+
+def test_a_barrier_that_is_set_while_a_stage_looks_is_not_passed():
+    """A barrier set, and rows committed behind it, between a stage's two looks: none goes past."""
+    pipeline, sums, _ = build(64, 1, 16)
+    x, ring = pipeline.ring.column("x"), pipeline.ring
+    x[:20, 0] = 1.0
+    pipeline.commit(6)
+    barriers, limit = [], ring.limit
+
+    def set_meanwhile(stage: int) -> int:
+        before = limit(stage)
+        if not barriers:
+            barriers.append(pipeline.barrier())
+            pipeline.commit(14)
+        return before
+
+    ring.limit = set_meanwhile
+    pipeline.start()
+    assert pipeline.wait_done(SECONDS)
+    pipeline.close()
+    assert barriers[0].position == 6
+    assert barriers[0].arrays()["sum0/total"][0] == expected(np.ones(6, np.float32), 1)[-1]
+    assert sum(sums[0].block_rows) == 20
 
 
 def test_a_barrier_on_an_idle_pipeline_is_whole_at_once():

@@ -85,7 +85,7 @@ class Recorder:
         assert isinstance(stream, bytes)
         self.refused[error.reason] += 1
 
-    def dropped(self, reason: str, rows: int) -> None:
+    def dropped(self, reason: str, rows: int, _message: object) -> None:
         """Count dropped rows."""
         self.lost[reason] += rows
 

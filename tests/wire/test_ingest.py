@@ -66,7 +66,7 @@ def test_a_full_ring_makes_pull_senders_wait() -> None:
         # What the producer gave up on is at most its own queue and one message on the way.
         until(lambda: len(sink.rows) >= min(sent, 40_000) - 66 * 4000, "the rest")
     assert sink.seqs() == list(range(len(sink.rows)))
-    assert not sink.lost
+    assert set(sink.lost) <= {"stopping"}
 
 
 def test_a_message_larger_than_the_room_comes_in_parts() -> None:
