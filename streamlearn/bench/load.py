@@ -18,9 +18,9 @@ from streamlearn.data.dataset import Dataset
 from streamlearn.errors import NoAnswerError
 
 _LEARNED: Final = "streamlearn_samples_learned_total "
-_LOOK_SHARE: Final = 0.05
+_LOOK_SHARE: Final = 0.3
 """How often one looks: every so many parts of the time that has passed, since looking costs."""
-_FIRST_LOOK_S: Final = 0.1
+_FIRST_LOOK_S: Final = 0.5
 _LONG_ENOUGH: Final = 0.5
 _PART_ROWS: Final = 1024
 

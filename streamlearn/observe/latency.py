@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,11 @@ class Histogram:
     def observe(self, values: F64) -> None:
         """Add the values [B]."""
         _count(np.ascontiguousarray(values, np.float64), self._bounds, self._counts, self._total)
+
+    def with_counts(self, cumulative: Sequence[float]) -> Self:
+        """Take over counts as `cumulative` gives them, for example from a metrics page."""
+        self._counts[:] = np.diff(cumulative, prepend=0.0)
+        return self
 
     def cumulative(self) -> list[float]:
         """How many values are at most each bound, and at last how many there are."""
