@@ -103,7 +103,7 @@ class Feed:
 
     def _run(self) -> None:
         # Where it runs on and on, the daemon may end before it does.
-        patience_s = 0.5 if self._total is None else 60.0
+        patience_s = 5.0 if self._total is None else 60.0
         with suppress(NoAnswerError), Producer(self._endpoint, timeout_s=patience_s) as producer:
             for x, y in self._parts():
                 producer.send_rows(x, y, rows_per_message=self._rows_per_message)
