@@ -42,7 +42,8 @@ reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own h
 tables: $(VENV)/.dev ## the tables of README and docs anew, from docs/results
 	$(BIN)/python tools/tables.py
 
-soak: $(VENV)/.dev ## a short soak: memory over five million rows, then a stop under load
+soak: $(VENV)/.dev ## a short soak: least squares over 10^7 hard rows, memory over 5 million, a stop under load
+	STREAMLEARN_HARD_ROWS=10000000 $(BIN)/python -m pytest tests/heads -k hard_rows --timeout 3600
 	$(BIN)/streamlearn bench memory stop
 
 clean: ## everything that can be made again
