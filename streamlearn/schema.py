@@ -146,8 +146,13 @@ def _range(info: Any) -> str:
     if low is None and high is None:
         return "a number" if word else "a whole number"
     if high is None:
-        return f"{word}{low} or more" if info.ge is not None else f"{word}above {low}"
-    return f"{word}{low}…{high}"
+        return f"{word}{_plain(low)} or more" if info.ge is not None else f"{word}above {low}"
+    return f"{word}{_plain(low)}…{_plain(high)}"
+
+
+def _plain(bound: float) -> str:
+    """A bound as people write it: 0.5, 1000, 1e+09."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 class Field(msgspec.Struct, frozen=True):
