@@ -37,6 +37,7 @@ from streamlearn.learner import CATALOGUE, Learner
 from streamlearn.observe import logs
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
+from streamlearn.pipeline.threads import settle
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
@@ -210,7 +211,7 @@ class Daemon:
         """Carry out orders until one of them is to stop."""
         while self.state != "draining" and self._failure is None:
             try:
-                self._carry_out(*self._orders.get(timeout=_LOOK_S))
+                settle(*self._orders.get(timeout=_LOOK_S))
             except queue.Empty:
                 log.debug("nothing to do")
             if time.monotonic() - self._looked_s >= _LOOK_S:
@@ -248,12 +249,6 @@ class Daemon:
         if self._ends:
             self._refuse_orders()
         return answer
-
-    def _carry_out(self, order: Order, answer: "Future[Any]") -> None:
-        try:
-            answer.set_result(order())
-        except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-            answer.set_exception(error)
 
     def _refuse_orders(self) -> None:
         """From now on nobody carries out orders: say so to everyone who waits."""

@@ -166,7 +166,6 @@ class Outlet(Stage):
             self._publisher.event(self.events.popleft())
         if now_s >= self._figures_s + self.metrics_every_s:
             self._figures_s = now_s
-            self._publisher.listen()
             if self._publisher.wanted("metrics"):
                 self._publisher.metrics(self._figures())
         return min(self._figures_s + self.metrics_every_s, now_s + _LOOK_S)

@@ -214,10 +214,7 @@ class Pipeline:
                 errand, answer = self._errands[group].popleft()
             except IndexError:
                 return
-            try:
-                answer.set_result(errand())
-            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-                answer.set_exception(error)
+            settle(errand, answer)
 
     def _tick(self, group: int) -> float | None:
         """Let the stages that go by the clock do what is due; when the next one is."""
@@ -252,6 +249,14 @@ class Pipeline:
         if barrier is not None and any(barrier.waits_for(stage) for stage in stages):
             return barrier.position == self.ring.cursors[first]
         return self._closing and self._finished(group)
+
+
+def settle(errand: Callable[[], Any], answer: "Future[Any]") -> None:
+    """Run an errand and hand what it gave or raised to whoever waits for the answer."""
+    try:
+        answer.set_result(errand())
+    except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+        answer.set_exception(error)
 
 
 def grouped(costs: Sequence[int], threads: int) -> list[list[int]]:

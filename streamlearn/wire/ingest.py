@@ -18,6 +18,7 @@ import zmq
 
 from streamlearn.errors import NoAnswerError, StartError
 from streamlearn.options import IngestOptions
+from streamlearn.pipeline.threads import settle
 from streamlearn.wire.endpoint import bind
 from streamlearn.wire.message import Schema
 from streamlearn.wire.source import Pull, Sink, Socket, Source, Sub
@@ -201,7 +202,7 @@ class Ingest:
             if self._ended:
                 future.set_exception(NoAnswerError("ingest has ended; start the daemon again"))
             else:
-                _answer(fn, future)
+                settle(fn, future)
 
     def pause(self) -> None:
         """Deliver nothing more: PULL is not read, so its senders wait; SUB keeps the newest."""
@@ -236,10 +237,3 @@ class Ingest:
         for end in {self._wake_in, self._wake_out} - {-1}:
             os.close(end)
         self._wake_in = self._wake_out = -1
-
-
-def _answer(fn: Callable[[], Any], future: "Future[Any]") -> None:
-    try:
-        future.set_result(fn())
-    except Exception as error:  # noqa: BLE001  it belongs to whoever called
-        future.set_exception(error)
