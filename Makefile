@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench one-pass reference tables soak clean
+.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## the real daemon learns digits from a live stream, in fron
 	$(BIN)/streamlearn demo $(ARGS)
 
 test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in where it is set
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -34,6 +34,14 @@ bench: $(VENV)/.dev ## the benchmarks on this machine, into docs/results (ARGS='
 
 one-pass: $(VENV)/.dev ## test errors after one pass over the standard sets, three seeds, into docs/results
 	$(BIN)/python tools/one_pass.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+ff-one-pass: $(VENV)/.dev ## Forward-Forward after one pass over MNIST, three seeds, into docs/results (ARGS='mnist fast')
+	$(BIN)/python tools/ff_one_pass.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+reproduce-ff: $(VENV)/.dev ## the Forward-Forward paper's table, many hours, goes on where it stopped (ARGS=--short: seconds)
+	$(BIN)/python tools/ff_reproduce.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help

@@ -158,6 +158,12 @@ def _read_errors(config: Config) -> list[str]:
         for read in head.reads
         if read not in known
     ]
+    lines += [
+        f"layer[{i}].reads: expected some of {', '.join(known[: i + 1])}, got {read!r}"
+        for i, layer in enumerate(config.layer)
+        for read in layer.reads
+        if read not in known[: i + 1]
+    ]
     heads = [head.name for head in config.head]
     if config.publish.head and config.publish.head not in heads:
         known_heads = ", ".join(heads) or "no head"

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,11 +34,12 @@ from streamlearn.commands import Commands
 from streamlearn.config import Config, learner_part, load
 from streamlearn.errors import ConfigError, NoAnswerError, StageError, StateError, UsageError
 from streamlearn.instruments import News, build_board, build_outlet, connect, show
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.learner import Learner
 from streamlearn.observe import logs
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
 from streamlearn.pipeline.threads import settle
+from streamlearn.plan import CATALOGUE, check
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
@@ -77,6 +79,7 @@ def run(path: Path, settings: Sequence[str] = ()) -> None:
 
     """
     config = load(path, CATALOGUE, settings)
+    check(config, str(path))
     lines = logs.configure(config.observe.log, config.observe.log_level)
     try:
         Daemon(config, path, settings, lines).run()
@@ -222,6 +225,10 @@ class Daemon:
         """Once a second or so: tell what happened, and save when it is time."""
         self.show()
         self._news.tell(self.outlet.events)
+        ingest = self.config.ingest
+        if ingest.dream_after_s and self.state == "ready":
+            intake = self.learner.intake
+            self.ingest.call(partial(intake.dream, ingest.dream_rows, ingest.dream_after_s))
         every_s = self.config.store.checkpoint_every_s
         if every_s and time.monotonic() - self._saved_s >= every_s:
             self._saved_s = time.monotonic()

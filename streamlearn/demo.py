@@ -21,10 +21,11 @@ from streamlearn.client import Producer, Subscriber
 from streamlearn.data import Dataset
 from streamlearn.errors import NoAnswerError, StreamlearnError, UsageError
 from streamlearn.evaluate import fitted
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.fields import receptive_fields
 from streamlearn.observe.metrics import PREFIX
 from streamlearn.part import F32, I32
-from streamlearn.picture import Run, as_images
+from streamlearn.picture import Run
+from streamlearn.plan import CATALOGUE
 from streamlearn.prequential import Figures
 from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.wire.control import request
@@ -181,7 +182,8 @@ def play(
             raise NoAnswerError(f"{error}; the daemon's last words:\n{daemon.said()}") from None
         finally:
             daemon.kill()
-        fields = receptive_fields(options, daemon.state)
+        snapshot = Checkpoints(daemon.state).newest(config.learner_part(options))
+        fields = receptive_fields(options, snapshot) if snapshot and options.layer else None
     test, confusion = _held_out(dataset.test, answers.predicted, options.stream.classes)
     if confusion is None:
         confusion = np.asarray(listener.report()["confusion"])
@@ -292,16 +294,3 @@ def _report(answers: _Answers, listener: _Listener) -> dict[str, Any]:
 def _total(metrics: dict[str, Any], name: str) -> int:
     """Sum of a counter over its labels."""
     return int(sum(value for key, value in metrics.items() if key.startswith(PREFIX + name)))
-
-
-def receptive_fields(options: config.Config, state: Path) -> F32 | None:
-    """The first layer's weights [H, height, width] out of a state folder, where they are images."""
-    learner = Learner(options)
-    learner.assemble()
-    snapshot = Checkpoints(state).newest(config.learner_part(options))
-    if snapshot is None or not options.layer:
-        return None
-    learner.restore(snapshot)
-    stage = learner.layer(options.layer[0].name)
-    fields = getattr(stage.part if stage else None, "receptive_fields", None)
-    return as_images(fields()) if fields else None

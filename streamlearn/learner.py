@@ -12,74 +12,24 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streamlearn.config import Config, HeadOptions, config_hash, learner_part
+from streamlearn.config import Config, config_hash, learner_part
 from streamlearn.errors import ChangedError, NoAnswerError, StageError
-from streamlearn.heads import HEADS
-from streamlearn.kernels.random import stage_seed
-from streamlearn.part import F32, Arrays, Part, Place, Rows
+from streamlearn.part import F32, Arrays, Beside, Part, Rows
 from streamlearn.pipeline.barrier import Barrier
 from streamlearn.pipeline.figures import FigureStage
 from streamlearn.pipeline.intake import Intake
 from streamlearn.pipeline.ring import Ring
 from streamlearn.pipeline.stage import Columns, PartStage, Stage, restore
 from streamlearn.pipeline.threads import Pipeline, grouped
-from streamlearn.prepare import STEPS
-from streamlearn.rules import RULES
-from streamlearn.schema import Catalogue, resolve
+from streamlearn.plan import Plan
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.digest import digest
 
-CATALOGUE: Final[Catalogue] = {
-    "prepare": ("step", STEPS),
-    "layer": ("rule", RULES),
-    "head": ("kind", HEADS),
-}
-"""Everything that a configuration can name; a fifth rule is one line in `RULES`."""
-
-_SEED_OF: Final = {"prepare": 0, "layer": 1000, "head": 2000}
 _LOOK_S: Final = 0.1
 _THREAD_GAIN: Final = 1.3
 """A second thread must make the dearest thread this much cheaper, or it stays off."""
 _SMALL_ROW_BYTES: Final = 1 << 20
 """Rows that move less than this are learned faster than they are handed over."""
-
-
-class _Builder:
-    """Builds parts in order and keeps the widths of the columns that they write."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        shape = config.stream.shape
-        self.shapes: dict[str, tuple[int, ...]] = {"x": shape}
-        self.plan: list[tuple[str, Part, tuple[str, ...], str]] = []
-        self.prepared = "x"
-
-    def add(self, list_name: str, i: int, options: Any, reads: tuple[str, ...], name: str) -> None:
-        chooser, names = CATALOGUE[list_name]
-        kind = resolve(names[getattr(options, chooser)])
-        shapes = [self.shapes[read] for read in reads]
-        width = sum(math.prod(shape) for shape in shapes)
-        shape = shapes[0] if len(shapes) == 1 else (width,)
-        seed = stage_seed(self.config.seed, _SEED_OF[list_name] + i)
-        part = kind(options, Place(width, shape, self.config.stream.classes, seed))
-        column = f"{list_name}/{name}"
-        self.shapes[column] = tuple(part.shape_out)
-        self.plan.append((column, part, reads, column))
-
-    def build(self) -> None:
-        for i, step in enumerate(self.config.prepare):
-            self.add("prepare", i, step, (self.prepared,), f"{i + 1}")
-            self.prepared = f"prepare/{i + 1}"
-        below = self.prepared
-        for i, layer in enumerate(self.config.layer):
-            self.add("layer", i, layer, (below,), layer.name)
-            below = f"layer/{layer.name}"
-        for i, head in enumerate(self.config.head):
-            self.add("head", i, head, self._reads(head), head.name)
-
-    def _reads(self, head: HeadOptions) -> tuple[str, ...]:
-        names = head.reads or [layer.name for layer in self.config.layer] or ["input"]
-        return tuple(self.prepared if name == "input" else f"layer/{name}" for name in names)
 
 
 class Pending(NamedTuple):
@@ -106,15 +56,12 @@ class Learner:
     def __init__(
         self, config: Config, on_failure: Callable[[StageError], None] = lambda _: None
     ) -> None:
-        builder = _Builder(config)
-        builder.build()
+        plan = Plan(config)
         self.config = config
-        self.shapes = builder.shapes
-        self.prepared = builder.prepared
+        self.prepared = plan.prepared
         self._on_failure = on_failure
-        widths = {name: math.prod(shape) for name, shape in builder.shapes.items()}
-        self.ring = Ring(config.pipeline.ring_rows, widths)
-        self.parts = [PartStage(n, p, self.ring, r, w) for n, p, r, w in builder.plan]
+        self.ring = Ring(config.pipeline.ring_rows, plan.widths)
+        self.parts = [PartStage(w.writes, part, self.ring, w) for part, w in plan.parts]
         self.figures = FigureStage(
             self.ring,
             [head.name for head in config.head],
@@ -295,10 +242,15 @@ def _warm(part: Part) -> None:
     width, out_width = part.place.width_in, part.width_out
     x = np.ones((2, width), np.float32)
     out = np.zeros((2, out_width), np.float32)
+    beside = Beside(
+        lanes_in=np.ones((2, part.place.lanes_in, width), np.float32),
+        lanes=np.zeros((2, part.lanes_out, out_width), np.float32),
+        scores=np.zeros((2, part.place.classes if part.scores_out else 0), np.float32),
+    )
     for y in (-1, 0):
-        rows = Rows(x, out, np.full(2, y, np.int32), 0)
-        part.learn(rows)
-        part.learn_late(rows)
+        rows = Rows(x, out, np.full(2, y, np.int32), 0, beside)
+        for work in (part.learn, part.learn_late, part.respond, part.dream):
+            work(rows)
     part.infer(x, out)
     part.gauges()
     for name, array in part.arrays().items():

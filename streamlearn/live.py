@@ -7,7 +7,7 @@ import msgspec
 
 from streamlearn.config import Config, parse
 from streamlearn.errors import UsageError
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 from streamlearn.schema import Section, describe, nearest
 
 

@@ -21,6 +21,10 @@ class LayerOptions(Section, frozen=True, kw_only=True):
     rule: Annotated[str, Meta(description="The learning rule.")]
     name: Annotated[Name, Meta(description='Its name in figures; "" is layer1, layer2, …')] = ""
     frozen: Annotated[bool, Meta(description="Start frozen: respond, learn nothing.")] = False
+    reads: Annotated[
+        tuple[str, ...],
+        Meta(description='Layers before it, side by side; "input": prepared row; []: the last.'),
+    ] = ()
 
 
 class HeadOptions(Section, frozen=True, kw_only=True):
@@ -85,6 +89,24 @@ class IngestOptions(Section, frozen=True, kw_only=True):
     max_streams: Annotated[
         int, Meta(ge=1, le=1 << 16, description="Most (stream, producer) pairs known at once.")
     ] = 1024
+    dream_after_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="Quiet after which rules with phases apart sleep on; 0: never.",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
+    dream_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 16,
+            description="Kept negatives learned from in each quiet second.",
+            extra={"unit": "rows"},
+        ),
+    ] = 100
 
 
 class LabelOptions(Section, frozen=True, kw_only=True):

@@ -31,6 +31,24 @@ class Place(NamedTuple):
     """K: classes of the stream."""
     seed: int
     """Keys every random choice together with the row number; differs from part to part."""
+    lanes_in: int = 0
+    """L: other forms in which the layers below give every row; see `Beside`."""
+
+
+class Beside(NamedTuple):
+    """What goes from layer to layer beside the rows themselves, for rules that learn by contrast.
+
+    A lane is the same row in another form: under a right or a wrong label, or mixed with another
+    row. The rule that makes lanes says what each is; the rule above it that takes them knows.
+    """
+
+    lanes_in: F32
+    """[B, L, D] the rows in the lanes of the layers below; read only by agreement."""
+    lanes: F32
+    """[B, lanes_out, H] where the part writes its outputs in its own lanes."""
+    scores: F32
+    """[B, K] where it writes its evidence for each class, as logarithms up to a constant, so that
+    layers can be summed; [B, 0] where `scores_out` is false."""
 
 
 class Rows(NamedTuple):
@@ -44,6 +62,8 @@ class Rows(NamedTuple):
     """[B] class, or -1 where it is not known."""
     first: int
     """Number of the first row, counted over the whole life of the learner."""
+    beside: Beside | None = None
+    """Lanes and scores; None where nobody gives or wants any."""
 
 
 class Part(ABC):
@@ -76,13 +96,39 @@ class Part(ABC):
         """What the H numbers are; a flat row unless the part knows better."""
         return (self.width_out,)
 
+    @property
+    def lanes_out(self) -> int:
+        """How many lanes the part writes beside its outputs."""
+        return 0
+
+    @property
+    def scores_out(self) -> bool:
+        """Whether the part writes evidence for each class beside its outputs."""
+        return False
+
+    @property
+    def learns_labels(self) -> bool:
+        """Whether a label teaches the part anything."""
+        return False
+
     @abstractmethod
     def learn(self, rows: Rows) -> None:
         """For each row in order: write its output from the state as it is, then learn from it."""
 
     def learn_late(self, rows: Rows) -> None:
-        """Rows learned without a label come again with it; unsupervised parts only infer."""
+        """Rows learned without a label come again with it, for parts that learn from labels."""
+        if self.learns_labels:
+            self.learn(rows)
+        else:
+            self.respond(rows)
+
+    def respond(self, rows: Rows) -> None:
+        """Write all that `learn` would write, and change nothing."""
         self.infer(rows.x, rows.out)
+
+    def dream(self, rows: Rows) -> None:
+        """Rows of zeros that stand for a moment in which nothing came; most parts rest, too."""
+        rows.out[...] = 0
 
     @abstractmethod
     def infer(self, x: F32, out: F32) -> None:

@@ -4,7 +4,8 @@ Needs matplotlib, from the extra `[picture]`; it is imported when a picture is d
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -56,6 +57,30 @@ def draw(run: Run, path: Path) -> None:
         When matplotlib is not installed.
 
     """
+    with _styled(path) as new_figure:
+        figure = new_figure((12, 9.3 if run.fields is not None else 5.2))
+        _lay_out(figure, run)
+        figure.savefig(path)
+
+
+def draw_fields(fields: F32, title: str, path: Path) -> None:
+    """Draw receptive fields [H, height, width] into a PNG file, all on one scale around zero.
+
+    Raises
+    ------
+    UsageError
+        When matplotlib is not installed.
+
+    """
+    with _styled(path) as new_figure:
+        figure = new_figure((12, 4.8))
+        _fields(figure.add_axes((0.02, 0.02, 0.96, 0.84)), fields, title)
+        figure.savefig(path)
+
+
+@contextmanager
+def _styled(path: Path) -> Iterator[Callable[[tuple[float, float]], Any]]:
+    """Gives what makes figures of a size in inches, in the style of all our pictures."""
     try:
         import matplotlib as mpl  # noqa: PLC0415  an extra, 40 MB: only who draws pays
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -68,9 +93,7 @@ def draw(run: Run, path: Path) -> None:
         "axes.edgecolor": _FAINT,
     }
     with mpl.rc_context(style):
-        figure = Figure(figsize=(12, 9.3 if run.fields is not None else 5.2), dpi=120)
-        _lay_out(figure, run)
-        figure.savefig(path)
+        yield lambda inches: Figure(figsize=inches, dpi=120)
 
 
 def _lay_out(figure: Any, run: Run) -> None:
@@ -94,7 +117,8 @@ def _lay_out(figure: Any, run: Run) -> None:
     if run.confusion is not None:
         _confusion(figure.add_subplot(grid[0, 1]), run.confusion, run.confusion_of)
     if run.fields is not None:
-        _fields(figure.add_subplot(grid[1, :]), run.fields)
+        title = "Receptive fields of the first layer"
+        _fields(figure.add_subplot(grid[1, :]), run.fields, title)
 
 
 def _curve(axes: Any, run: Run) -> None:
@@ -171,14 +195,13 @@ def _confusion(axes: Any, confusion: NDArray[np.int64], of: str) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _fields(axes: Any, fields: F32) -> None:
+def _fields(axes: Any, fields: F32, title: str) -> None:
     """Weights of the units as images, blue below zero and red above, all on one scale."""
     canvas, count = _tiled(fields)
     limit = float(np.nanquantile(np.abs(canvas), 0.998)) or 1.0
     image = axes.imshow(canvas, cmap="RdBu_r", vmin=-limit, vmax=limit)
     of = f"{count:,} of {len(fields):,}" if count < len(fields) else f"{count:,}"
-    title = f"Receptive fields of the first layer, {of} units"
-    axes.set_title(title, loc="left", weight="bold", y=1.02)
+    axes.set_title(f"{title}, {of} units", loc="left", weight="bold", y=1.02)
     axes.set_anchor("W")
     axes.axis("off")
     bar = axes.inset_axes((0.88, 1.03, 0.12, 0.025))

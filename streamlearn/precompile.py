@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numba
@@ -20,7 +20,8 @@ from streamlearn import live
 from streamlearn.config import Config, parse
 from streamlearn.instruments import build_board
 from streamlearn.kernels.compile import HOME
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.learner import Learner
+from streamlearn.plan import CATALOGUE
 
 _SMALL: Final = {"ring_rows": 2, "block_rows": 2, "threads": 1}
 
@@ -50,11 +51,16 @@ def _mark(config: Config) -> Path | None:
     """The file that says that these parts are compiled for this machine; None: nothing is kept."""
     if HOME is None:
         return None
-    lists = [(getattr(config, name), key) for name, (key, _) in CATALOGUE.items()]
-    parts = {getattr(part, key) for some, key in lists for part in some}
+    parts = {_choices(part) for name in CATALOGUE for part in getattr(config, name)}
     made_by = (sys.version, numba.__version__, platform.machine(), get_host_cpu_name())
     digest = hashlib.sha256(repr((sorted(parts), made_by)).encode()).hexdigest()
     return HOME / f"compiled-{digest[:16]}"
+
+
+def _choices(options: Any) -> tuple[tuple[str, str | bool], ...]:
+    """What decides which kernels a part needs: its kind, and every choice by word."""
+    values: dict[str, Any] = msgspec.to_builtins(options)
+    return tuple((k, v) for k, v in values.items() if isinstance(v, str | bool) and k != "name")
 
 
 def main() -> None:

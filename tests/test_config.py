@@ -6,8 +6,8 @@ import pytest
 
 from streamlearn.config import config_hash, load, parse
 from streamlearn.errors import ConfigError, UsageError
-from streamlearn.learner import CATALOGUE
 from streamlearn.live import changed, differences, live_keys
+from streamlearn.plan import CATALOGUE
 
 GOOD = {
     "stream": {"shape": [8, 8], "dtype": "|u1", "classes": 10},
@@ -37,7 +37,7 @@ def lines(raw: dict) -> list[str]:
         ({"streem": {}}, "f.toml: streem: unknown key; did you mean 'stream'?"),
         (
             {"layer": [{"rule": "hebian", "units": 3}]},
-            'f.toml: layer[0].rule: expected one of hebbian, got "hebian"; did you mean',
+            "f.toml: layer[0].rule: expected one of hebbian, forward_forward",
         ),
         (
             {"publish": {"metrics_every_s": float("nan")}},

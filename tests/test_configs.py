@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from streamlearn import config
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.learner import Learner
+from streamlearn.plan import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))

@@ -17,7 +17,7 @@ from streamlearn.config import load as load_config
 from streamlearn.data import load
 from streamlearn.errors import NoAnswerError
 from streamlearn.evaluate import evaluate
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 from streamlearn.store.describe import describe
 from streamlearn.wire.control import request
 from streamlearn.wire.published import Embedding, Event, Metrics, Prediction

@@ -10,7 +10,7 @@ from streamlearn.data import load
 from streamlearn.data.dataset import Dataset
 from streamlearn.errors import UsageError
 from streamlearn.evaluate import evaluate
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Checkpoints
 
 

@@ -18,17 +18,26 @@ from streamlearn.data.dataset import Dataset
 from streamlearn.errors import UsageError
 from streamlearn.evaluate import evaluate, offer
 from streamlearn.heads import HEADS
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.learner import Learner
+from streamlearn.plan import CATALOGUE
 from streamlearn.prepare import STEPS
 from streamlearn.rules import RULES
+from streamlearn.schema import resolve
 from streamlearn.wire.message import Sample
 
-SMALL: dict[str, dict[str, Any]] = {"hebbian": {"units": 24}}
+SMALL: dict[str, dict[str, Any]] = {
+    "hebbian": {"units": 24},
+    "forward_forward": {"units": 20},
+    "forward_forward_fields": {"units": 5, "field": 3, "pool": 3, "reads": ["input"]},
+    "forward_forward_top_down": {"units": [20, 12]},
+}
 """Options that a rule, head or step cannot do without."""
 
 
 def config(rules: list[str], heads: list[str], steps: list[str], **pipeline: int | str) -> Config:
-    """A learner of 8 by 8 digits."""
+    """A learner of 8 by 8 digits; a head that wants evidence gets a layer that gives it."""
+    if any(resolve(HEADS[head]).READS_SCORES for head in heads):
+        rules = [*rules, "forward_forward"]
     raw = {
         "stream": {"shape": [8, 8], "dtype": "|u1", "classes": 10},
         "prepare": [{"step": step, **SMALL.get(step, {})} for step in steps],
@@ -142,7 +151,7 @@ def test_a_rule_that_is_not_used_is_not_imported() -> None:
     """Running one head never compiles another: its module is not even read."""
     code = (
         "import sys; from streamlearn.config import parse; "
-        "from streamlearn.learner import CATALOGUE, Learner; "
+        "from streamlearn.learner import Learner; from streamlearn.plan import CATALOGUE; "
         "raw = {'stream': {'shape': [4], 'classes': 2}, 'head': [{'kind': 'softmax'}]}; "
         "Learner(parse(raw, CATALOGUE)); "
         "print(*(m for m in sys.modules if m.startswith(('streamlearn.rules.', "

@@ -7,12 +7,13 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from streamlearn.config import Config
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 from streamlearn.schema import Field, Section, describe, resolve
 
 TARGET: Final = Path(__file__).resolve().parent.parent / "configs" / "reference.toml"
@@ -27,8 +28,14 @@ HEAD: Final = """\
 # `streamlearn ctl ENDPOINT set key=store.keep value=5`.
 """
 
-EXAMPLES: Final[Mapping[str, Any]] = {"shape": [28, 28], "classes": 10, "units": 100}
+EXAMPLES: Final[dict[str, Any]] = {"shape": [28, 28], "classes": 10, "units": 100}
 """Where a key has no default, or one that a whole configuration cannot keep."""
+
+EXAMPLES_IN: Final[Mapping[str, Mapping[str, Any]]] = {
+    "forward_forward_fields": {"reads": ["input"]},
+    "forward_forward_top_down": {"units": [100, 100]},
+}
+"""The same for the keys of one kind of layer, head or step."""
 
 EXAMPLE_OF: Final[Mapping[str, Any]] = {"dtype": "|u1"}
 """What a commented key could be."""
@@ -78,24 +85,24 @@ def _table(
             lines += _wrapped(f"{field.help} [one of {choices}]")
             lines.append(f"{field.name} = {_toml(chosen[field.name])}")
         else:
-            lines += _key(field)
+            lines += _key(field, EXAMPLES_IN.get(next(iter((chosen or {}).values()), ""), {}))
     return "\n".join(lines)
 
 
-def _key(field: Field) -> list[str]:
+def _key(field: Field, examples: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
     """Comment lines, then the key with its value."""
-    value = EXAMPLES.get(field.name, field.default)
+    value = ({**EXAMPLES, **examples}).get(field.name, field.default)
     unset = value is None
     shown = _toml(EXAMPLE_OF[field.name] if unset else value)
-    return [*_wrapped(_about(field)), f"{'# ' if unset else ''}{field.name} = {shown}"]
+    return [*_wrapped(_about(field, value)), f"{'# ' if unset else ''}{field.name} = {shown}"]
 
 
-def _about(field: Field) -> str:
+def _about(field: Field, value: Any) -> str:
     """Help, then in brackets what the key takes."""
     facts = [f"{field.takes} {field.unit}".strip()]
     if field.required:
         facts.append("required")
-    elif EXAMPLES.get(field.name, field.default) != field.default:
+    elif value != field.default:
         facts.append(f"default {_toml(field.default)}")
     if field.live:
         facts.append("live")

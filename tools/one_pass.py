@@ -26,8 +26,9 @@ from streamlearn.config import Config, learner_part, load, parse
 from streamlearn.data import Dataset
 from streamlearn.demo import config_of
 from streamlearn.evaluate import evaluate, fitted, held_out_errors, play
-from streamlearn.learner import CATALOGUE, Learner
+from streamlearn.learner import Learner
 from streamlearn.pipeline.stage import restore
+from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Checkpoints
 
 HEADS: Final[dict[str, dict[str, Any]]] = {

@@ -79,7 +79,7 @@ def _ours(x: F32, units: int) -> Case:
     return Case(learn, [])
 
 
-def _reading(bytes_once: int) -> Case:
+def reading(bytes_once: int) -> Case:
     """Reading an array of that size once: the best of several, which is what memory can do."""
     values = np.ones(bytes_once // 4, np.float32)
 
@@ -95,7 +95,7 @@ def _reading(bytes_once: int) -> Case:
     return Case(read, [])
 
 
-def _dense(inputs: int) -> F32:
+def dense_rows(inputs: int) -> F32:
     """Rows [EXAMPLES, D] without a zero."""
     random = np.random.default_rng(1)
     return random.random((EXAMPLES, inputs), np.float32) + np.float32(0.01)
@@ -123,8 +123,8 @@ def measure(say: Say) -> list[Row]:
     """Rows of `bench kernels`."""
     say("compiling and filling the layers")
     name, digits = _digits()
-    dense = {shape: _ours(_dense(shape[0]), shape[1]) for shape in SHAPES}
-    limit = {shape: _reading(4 * math.prod(shape)) for shape in SHAPES}
+    dense = {shape: _ours(dense_rows(shape[0]), shape[1]) for shape in SHAPES}
+    limit = {shape: reading(4 * math.prod(shape)) for shape in SHAPES}
     sparse = _ours(digits, MNIST_SHAPE[1])
     torch = _torch(digits, MNIST_SHAPE[1])
     for repeat in range(REPEATS):

@@ -13,7 +13,7 @@ from streamlearn import data
 from streamlearn.config import Config, environment, load
 from streamlearn.data.dataset import Dataset, checked
 from streamlearn.demo import config_of
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 
 ACTIVE_SHARE: Final = 0.19
 """Share of MNIST's pixels that are not zero."""

@@ -20,7 +20,7 @@ settings = click.option(
 def load(file: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Read a configuration that may name every rule, head and step."""
     from streamlearn import config
-    from streamlearn.learner import CATALOGUE
+    from streamlearn.plan import CATALOGUE
 
     return config.load(file, CATALOGUE, overrides)
 
@@ -47,6 +47,9 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
 
     Wrong: one line on stderr for each error, exit code 2. Good: exit code 0.
     """
+    from streamlearn.plan import check as build
+
     config = load(file, settings)
+    build(config, str(file))
     parts = [f"{len(config.prepare)} prepare", f"{len(config.layer)} layer", f"{len(config.head)}"]
     click.echo(f"{file}: good: {', '.join(parts)} head, seed {config.seed}")

@@ -170,7 +170,7 @@ def _print_demo(name: str, report: dict[str, Any]) -> None:
 def bench(names: tuple[str, ...], *, json: bool) -> None:
     """Measure this machine.
 
-    NAME is some of kernels, pipeline, latency, idle, memory, start, stop; without one, all run.
+    NAME is some of kernels, ff, pipeline, latency, idle, memory, start, stop; without one, all run.
     """
     from streamlearn.bench.report import run
 

@@ -1,6 +1,7 @@
 """`send`: play a data set to a daemon, at any rate, with labels in time, late or never."""
 # ruff: noqa: PLC0415  what a verb needs is loaded when it runs
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,16 @@ from streamlearn.errors import UsageError
 if TYPE_CHECKING:
     from streamlearn.client import Producer
     from streamlearn.data import Dataset
+
+
+def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Read HxW, both 1 or more."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", value or "")
+    if value and found is None:
+        raise click.BadParameter(
+            f"{value!r}: expected height x width in pixels, like 72x96", param=option
+        )
+    return (int(found[1]), int(found[2])) if found else None
 
 
 @click.command()
@@ -32,19 +43,23 @@ if TYPE_CHECKING:
 @click.option("--no-labels", is_flag=True, help="Keep the labels back.")
 @click.option("--label-delay", type=click.IntRange(1), metavar="N", help="Send labels N rows late.")
 @click.option("--pub", is_flag=True, help="Send by PUB, to ingest.sub: newest data wins.")
+@click.option(
+    "--size", callback=_size, metavar="HxW", help="Bring images to this height and width."
+)
 @click.option("--timeout", type=float, metavar="S", help="Give up when the daemon takes nothing.")
 def send(src: str, *, to: str, **how: Any) -> None:
     """Play a data set to a daemon.
 
     Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist), a
-    folder of idx files, a .npz with X, y and is_test, or a .csv. A slow daemon slows the sending.
+    folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video file, which
+    is sent in grey. A slow daemon slows the sending.
     """
     from streamlearn import data
     from streamlearn.client import Producer
 
     if how["no_labels"] and how["label_delay"]:
         raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
-    rows = data.load(src, new_bar=DownloadBar).train
+    rows = data.load(src, new_bar=DownloadBar, size=how["size"]).train
     rows = rows.first(how["limit"] or rows.rows)
     delay = None if how["no_labels"] else how["label_delay"] or 0
     message_rows = how["rows"] or (1 if how["rate"] else 16)

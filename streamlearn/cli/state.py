@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from streamlearn.cli.show import age, as_json, table
+from streamlearn.errors import UsageError
 
 _POSITIONS_SHOWN: Final = 20
 
@@ -14,16 +15,29 @@ _POSITIONS_SHOWN: Final = 20
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "json", is_flag=True, help="One JSON object on stdout.")
-def inspect(folder: Path, *, json: bool) -> int:
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw a layer's receptive fields into this PNG file.",
+)
+@click.option("--layer", default="", help="Which layer --picture draws; the first unless told.")
+def inspect(folder: Path, *, json: bool, picture: Path | None, layer: str) -> int:
     """Show what a state folder holds."""
     from streamlearn.store.describe import describe
 
+    if layer and picture is None:
+        raise UsageError(f"--layer {layer}: it chooses what --picture FILE draws; give both")
     found = describe(folder)
     found["positions"] = _positions(found["meta"] or {})
     if json:
         click.echo(as_json(found))
-        return 0
-    _print(found)
+    else:
+        _print(found)
+    if picture is not None:
+        from streamlearn.fields import draw_checkpoint
+
+        units = draw_checkpoint(folder, layer, picture)
+        click.echo(f"drawn: {units:,} units in {picture}", err=True)
     return 0
 
 

@@ -16,27 +16,33 @@ from streamlearn.errors import UsageError
 
 LABEL_COLUMNS: Final = ("y", "label", "class", "target")
 _TEST_COLUMN: Final = "is_test"
+_ROWS: Final = ("X", "frames")
+"""What rows are called in an .npz; the first that is there counts."""
 
 
 def load_npz(path: Path, name: str | None = None) -> Dataset:
-    """Read `X` [N, …] and, where they are, `y` [N] and `is_test` [N].
+    """Read `X` [N, …] and, where they are, `y` [N] and `is_test` [N]; `frames` is a name for X.
 
     Raises
     ------
     UsageError
-        When the file is damaged, holds pickled objects, or lacks `X`.
+        When the file is damaged, holds pickled objects, or lacks `X` and `frames`.
 
     """
     arrays = _npz_arrays(path)
-    if "X" not in arrays:
+    rows = next((key for key in _ROWS if key in arrays), None)
+    if rows is None:
         held = ", ".join(arrays) or "nothing"
-        raise UsageError(f"{path}: holds {held}; expected X [rows, …], and y [rows] for labels")
-    return checked(name or str(path), arrays["X"], arrays.get("y"), arrays.get(_TEST_COLUMN))
+        raise UsageError(
+            f"{path}: holds {held}; expected X [rows, …], and y [rows] for labels, or frames "
+            "[frames, height, width]"
+        )
+    return checked(name or str(path), arrays[rows], arrays.get("y"), arrays.get(_TEST_COLUMN))
 
 
 def _npz_arrays(path: Path) -> Mapping[str, NDArray[Any] | None]:
     """The arrays that count, and the names of the others."""
-    wanted = ("X", "y", _TEST_COLUMN)
+    wanted = (*_ROWS, "y", _TEST_COLUMN)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file):
             file.seek(0)

@@ -1,24 +1,24 @@
 """From what a person types to a data set: a known name, a folder, a file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from streamlearn import config
 from streamlearn.data.dataset import Dataset
 from streamlearn.data.files import load_csv, load_npz
 from streamlearn.data.idx import load_idx
 from streamlearn.data.standard import SETS, Bar, folder_of
+from streamlearn.data.video import SUFFIXES, load_video, resized
 from streamlearn.errors import UsageError
 from streamlearn.schema import nearest
-
-_VIDEO: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 
 def load(
     src: str,
     environment: config.Environment | None = None,
     new_bar: Callable[[str], Bar] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Dataset:
     """Load a data set into memory.
 
@@ -26,11 +26,13 @@ def load(
     ----------
     src
         The name of a standard set (`optdigits`, `mnist`, `fashion-mnist`), a folder of idx files,
-        a `.npz` or a `.csv` file. A folder that has a set's name is `./mnist`.
+        a `.npz`, `.csv` or video file. A folder that has a set's name is `./mnist`.
     environment
         Where standard sets are looked for; left out, as the process's environment says.
     new_bar
         Makes the progress bar of a file that is downloaded, given its name.
+    size
+        Height and width that images are brought to; None leaves them as they are.
 
     Raises
     ------
@@ -39,7 +41,14 @@ def load(
 
     """
     if src in SETS:
-        return _standard(src, environment or config.environment(), new_bar)
+        found = _standard(src, environment or config.environment(), new_bar)
+    else:
+        found = _somewhere(src, size)
+    return found if size is None else replace(found, X=resized(found.X, size))
+
+
+def _somewhere(src: str, size: tuple[int, int] | None) -> Dataset:
+    """What a folder or a file holds; videos come in their size, as whole they may not fit."""
     path = Path(src)
     if not path.exists():
         known = ", ".join(SETS)
@@ -48,6 +57,8 @@ def load(
         )
     if path.is_dir():
         return load_idx(path)
+    if path.suffix.lower() in SUFFIXES:
+        return load_video(path, size)
     return _file(path)
 
 
@@ -67,8 +78,7 @@ def _file(path: Path) -> Dataset:
         return load_npz(path)
     if suffix == ".csv":
         return load_csv(path)
-    if suffix in _VIDEO:
-        raise UsageError(f"{path}: video files cannot be played yet; make an .npz of its frames")
     raise UsageError(
-        f"{path}: cannot tell what it is by its name; expected .npz, .csv, or a folder of idx files"
+        f"{path}: cannot tell what it is by its name; expected .npz, .csv, a video file such as "
+        ".mp4, or a folder of idx files"
     )

@@ -5,4 +5,5 @@ from typing import Final
 HEADS: Final[dict[str, str]] = {
     "softmax": "streamlearn.heads.softmax:Softmax",
     "least_squares": "streamlearn.heads.least_squares:LeastSquares",
+    "goodness": "streamlearn.heads.goodness:Goodness",
 }

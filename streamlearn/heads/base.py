@@ -1,6 +1,8 @@
 """What a head promises beyond `Part`: scores a class, the largest wins."""
 
-from streamlearn.part import Part, Rows
+from typing import ClassVar
+
+from streamlearn.part import Part
 
 
 class Head(Part):
@@ -10,11 +12,15 @@ class Head(Part):
     scores as probabilities after clipping them to [1e-6, 1] and dividing by their sum.
     """
 
+    READS_SCORES: ClassVar[bool] = False
+    """Whether it reads the evidence of layers, not their activities."""
+
     @property
     def width_out(self) -> int:
         """K: one score a class."""
         return self.place.classes
 
-    def learn_late(self, rows: Rows) -> None:
-        """A late label is learned from like one that came in time."""
-        self.learn(rows)
+    @property
+    def learns_labels(self) -> bool:
+        """Labels are all that a head learns from."""
+        return True

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from streamlearn.errors import REASONS, RejectedError
 from streamlearn.part import I32, UNLABELLED, Arrays
 from streamlearn.pipeline.history import History
-from streamlearn.pipeline.ring import FRESH, LATE, Ring
+from streamlearn.pipeline.ring import DREAM, FRESH, LATE, Ring
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
 
@@ -76,6 +76,7 @@ class Intake:
         self._max_sources = max_sources
         self._ids: dict[tuple[str, str], int] = {}
         self._next_seq: list[int] = []
+        self._last_s = time.monotonic()
         names = ("x", "kind", "y", "source", "seq", "t", "received", "sample")
         (
             self._x,
@@ -149,7 +150,7 @@ class Intake:
         else:
             self._seq[here] = np.arange(seq, seq + n, dtype=np.uint64)
             self._sample[here] = np.arange(samples, samples + n)
-        self._received[here] = time.monotonic()
+        self._received[here] = self._last_s = time.monotonic()
         self._history.add(source, seq, x, y)
         self.counts.received += n
 
@@ -183,6 +184,19 @@ class Intake:
         self._t[slot], self._received[slot] = np.nan, time.monotonic()
         self.counts.labels_late += 1
         self._pipeline.commit(1)
+
+    def dream(self, rows: int, quiet_s: float) -> int:
+        """Write rows that stand for silence, if nothing came for so long; returns how many."""
+        if time.monotonic() - self._last_s < quiet_s:
+            return 0
+        here = self._ring.writable(rows)
+        self._x[here], self._y[here], self._kind[here] = 0, UNLABELLED, DREAM
+        self._source[here], self._seq[here], self._sample[here] = 0, 0, self.samples
+        self._t[here], self._received[here] = np.nan, time.monotonic()
+        count: int = here.stop - here.start
+        self._pipeline.commit(count)
+        self.flush()
+        return count
 
     def heartbeat(self, message: Heartbeat) -> None:
         """A producer says that it is alive and which seq comes next."""

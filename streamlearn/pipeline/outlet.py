@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.part import F32, I32
-from streamlearn.pipeline.ring import FRESH, LATE, Block, Ring
+from streamlearn.pipeline.ring import FRESH, Block, Ring
 from streamlearn.pipeline.stage import Stage
 
 Learned = Callable[[int, NDArray[np.float64]], None]
@@ -135,12 +135,12 @@ class Outlet(Stage):
     def _runs(self, block: Block) -> list[tuple[int, int]]:
         """Cut a block into fresh rows of one source with consecutive seq."""
         here = slice(block.start, block.stop)
-        source, seq, late = self._source[here], self._seq[here], self._kind[here] == LATE
+        source, seq, other = self._source[here], self._seq[here], self._kind[here] != FRESH
         same = (source[1:] == source[:-1]) & (seq[1:] == seq[:-1] + np.uint64(1))
-        cuts = np.flatnonzero(~same | late[1:] | late[:-1]) + 1
+        cuts = np.flatnonzero(~same | other[1:] | other[:-1]) + 1
         edges = [0, *cuts.tolist(), block.stop - block.start]
         return [
-            (block.start + a, block.start + b) for a, b in itertools.pairwise(edges) if not late[a]
+            (block.start + a, block.start + b) for a, b in itertools.pairwise(edges) if not other[a]
         ]
 
     def _header(self, start: int, stop: int) -> Header:

@@ -17,6 +17,8 @@ FRESH: Final = 0
 """A row seen for the first time."""
 LATE: Final = 1
 """A row that came before, again with the label that was missing."""
+DREAM: Final = 2
+"""No row at all: the stream was quiet, and rules that dream may use the moment."""
 
 ROW_COLUMNS: Final[dict[str, DTypeLike]] = {
     "kind": np.uint8,

@@ -6,13 +6,13 @@ never changes a result.
 
 import itertools
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn.part import F32, Arrays, Part, Rows
-from streamlearn.pipeline.ring import FRESH, Block, Ring
+from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Part, Rows
+from streamlearn.pipeline.ring import DREAM, FRESH, Block, Ring
 
 Columns = dict[str, F32]
 
@@ -52,6 +52,26 @@ def runs(kinds: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
     return [(a, b, int(kinds[a])) for a, b in itertools.pairwise(edges)]
 
 
+class Wires(NamedTuple):
+    """Which columns a part reads and writes."""
+
+    reads: tuple[str, ...]
+    """What it reads; several are laid side by side."""
+    lanes: tuple[str, ...]
+    """For each of them the column of its lanes, "" where it has none."""
+    writes: str
+    """The column that it owns; its lanes and scores go to WRITES/lanes and WRITES/scores."""
+
+    def owned(self, part: Part) -> dict[str, int]:
+        """Every column that the part owns, with its width."""
+        widths = {self.writes: part.width_out}
+        if part.lanes_out:
+            widths[f"{self.writes}/lanes"] = part.lanes_out * part.width_out
+        if part.scores_out:
+            widths[f"{self.writes}/scores"] = part.place.classes
+        return widths
+
+
 class PartStage(Stage):
     """A prepare step, a layer or a head at its place in the ring.
 
@@ -63,50 +83,79 @@ class PartStage(Stage):
         What learns.
     ring
         Where the rows are.
-    reads
-        Columns that it reads; several are laid side by side.
-    writes
-        The column that it owns.
+    wires
+        What it reads and writes.
 
     """
 
-    def __init__(
-        self, name: str, part: Part, ring: Ring, reads: tuple[str, ...], writes: str
-    ) -> None:
+    def __init__(self, name: str, part: Part, ring: Ring, wires: Wires) -> None:
         self.name = name
         self.part = part
         self.frozen = bool(getattr(part.options, "frozen", False))
-        self._reads, self._writes = reads, writes
-        self._inputs = [ring.column(read) for read in reads]
-        self._out = ring.column(writes)
+        self._wires = wires
+        self._owned = wires.owned(part)
+        names = {*wires.reads, *filter(None, wires.lanes), *self._owned}
+        self._ring = {column: ring.column(column) for column in names}
+        self._inputs = [ring.column(read) for read in wires.reads]
+        self._out = ring.column(wires.writes)
         self._y = ring.column("y")
         self._kinds = ring.column("kind")
-        width = part.place.width_in
-        self._side_by_side = np.zeros((ring.rows if len(reads) > 1 else 0, width), np.float32)
+        several = ring.rows if len(wires.reads) > 1 else 0
+        self._room = np.zeros((several, part.place.width_in), np.float32)
+        self._lane_room = np.zeros((several, part.place.lanes_in, part.place.width_in), np.float32)
+        self._plain = part.place.lanes_in == 0 and len(self._owned) == 1
 
     def work(self, block: Block) -> None:
         """Learn from fresh rows, or only respond where frozen; late rows learn what they can."""
         start, stop, first = block
-        x = self._gathered(start, stop)
-        for begin, end, kind in runs(self._kinds[start:stop]):
-            here = slice(start + begin, start + end)
-            rows = Rows(x[begin:end], self._out[here], self._y[here], first + begin)
-            if self.frozen:
-                self.part.infer(rows.x, rows.out)
+        here = slice(start, stop)
+        if self._plain:
+            x = _side_by_side([array[here] for array in self._inputs], self._room[: stop - start])
+            rows = Rows(x, self._out[here], self._y[here], first)
+        else:
+            columns = {name: array[here] for name, array in self._ring.items()}
+            rows = self._rows(columns, self._y[here], first)
+        for begin, end, kind in runs(self._kinds[here]):
+            part = _between(rows, begin, end)
+            if kind == DREAM:
+                self._dream(part)
+            elif self.frozen:
+                self.part.respond(part)
             elif kind == FRESH:
-                self.part.learn(rows)
+                self.part.learn(part)
             else:
-                self.part.learn_late(rows)
+                self.part.learn_late(part)
 
-    def _gathered(self, start: int, stop: int) -> F32:
-        if len(self._inputs) == 1:
-            return self._inputs[0][start:stop]
-        out = self._side_by_side[: stop - start]
-        column = 0
-        for array in self._inputs:
-            out[:, column : column + array.shape[1]] = array[start:stop]
-            column += array.shape[1]
-        return out
+    def _dream(self, rows: Rows) -> None:
+        if self.frozen:
+            rows.out[...] = 0
+        else:
+            self.part.dream(rows)
+
+    def _rows(self, columns: Columns, y: I32, first: int) -> Rows:
+        n = len(y)
+        wires, place = self._wires, self.part.place
+        x = _side_by_side([columns[read] for read in wires.reads], self._room[:n])
+        out = columns[wires.writes]
+        if self._plain:
+            return Rows(x, out, y, first)
+        none = np.zeros((n, 0), np.float32)
+        lanes = columns.get(f"{wires.writes}/lanes", none)
+        beside = Beside(
+            lanes_in=self._lanes(columns, n) if place.lanes_in else none.reshape(n, 0, 0),
+            lanes=lanes.reshape(n, self.part.lanes_out, self.part.width_out),
+            scores=columns.get(f"{wires.writes}/scores", none),
+        )
+        return Rows(x, out, y, first, beside)
+
+    def _lanes(self, columns: Columns, n: int) -> F32:
+        """Lay lanes side by side; what has none gives its plain row in every lane."""
+        count = self.part.place.lanes_in
+        each = [
+            columns[lane].reshape(n, count, -1) if lane else columns[read][:, None, :]
+            for read, lane in zip(self._wires.reads, self._wires.lanes, strict=True)
+        ]
+        return _side_by_side(each, self._lane_room[:n])
 
     def arrays(self) -> Arrays:
         """The part's arrays under the stage's name."""
@@ -114,11 +163,13 @@ class PartStage(Stage):
 
     def infer(self, values: Columns) -> None:
         """Respond to the rows of `values` without learning."""
-        parts = [values[read] for read in self._reads]
-        x = parts[0] if len(parts) == 1 else np.ascontiguousarray(np.hstack(parts))
-        out = np.zeros((len(x), self.part.width_out), np.float32)
-        self.part.infer(x, out)
-        values[self._writes] = out
+        n = len(values[self._wires.reads[0]])
+        if len(self._wires.reads) > 1 and n > len(self._room):
+            self._room = np.zeros((n, *self._room.shape[1:]), np.float32)
+            self._lane_room = np.zeros((n, *self._lane_room.shape[1:]), np.float32)
+        for name, width in self._owned.items():
+            values[name] = np.zeros((n, width), np.float32)
+        self.part.respond(self._rows(values, np.full(n, UNLABELLED, np.int32), 0))
 
     def cost(self) -> int:
         """The part's own estimate."""
@@ -127,6 +178,27 @@ class PartStage(Stage):
     def gauges(self) -> dict[str, float]:
         """The part's gauges; call it on the stage's thread."""
         return self.part.gauges()
+
+
+def _side_by_side(arrays: list[F32], room: F32) -> F32:
+    """Lay arrays [n, …, D_i] side by side in the room [n, …, D]; one array stays where it is."""
+    if len(arrays) == 1:
+        return arrays[0]
+    column = 0
+    for array in arrays:
+        width = array.shape[-1]
+        room[..., column : column + width] = array
+        column += width
+    return room
+
+
+def _between(rows: Rows, begin: int, end: int) -> Rows:
+    """Rows begin:end of a block."""
+    if (begin, end) == (0, len(rows.y)):
+        return rows
+    beside = rows.beside and Beside(*(array[begin:end] for array in rows.beside))
+    here = slice(begin, end)
+    return Rows(rows.x[here], rows.out[here], rows.y[here], rows.first + begin, beside)
 
 
 def restore(stage: Stage, saved: dict[str, NDArray[Any]]) -> list[str]:

@@ -4,4 +4,8 @@ from typing import Final
 
 RULES: Final[dict[str, str]] = {
     "hebbian": "streamlearn.rules.hebbian:Hebbian",
+    "forward_forward": "streamlearn.rules.forward_forward:ForwardForward",
+    "forward_forward_fields": "streamlearn.rules.forward_forward_fields:ForwardForwardFields",
+    "forward_forward_top_down": "streamlearn.rules.forward_forward_top_down:ForwardForwardTopDown",
+    "black_box": "streamlearn.rules.black_box:BlackBox",
 }

@@ -17,13 +17,57 @@ WIDTH: Final = 12
 CLASSES: Final = 3
 SEED: Final = 11
 
-SMALL: Final[dict[str, Any]] = {"units": 7, "k": 2}
+SMALL: Final[dict[str, Any]] = {
+    "units": 7,
+    "k": 2,
+    "field": 2,
+    "stride": 1,
+    "pool": 1,
+    "pool_stride": 1,
+}
 """Options that every part which has them gets, so that it is small."""
 
 VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "hebbian": ({"p": 3.0, "start": "random"},),
+    "forward_forward": (
+        {"decorrelate": True},
+        {"labels": "blocks", "step": "adagrad", "revisits": 2, "kept_rows": 5},
+        {"labels": "overlay", "peer": 0.03, "unlabelled": 0.5},
+        {"labels": "overlay", "candidates": True, "step": "adagrad", "revisits": 1, "kept_rows": 5},
+        {"labels": "none", "negatives": "hybrid", "start": "local", "average": False},
+        {"labels": "none", "negatives": "generated", "goodness": "split", "loss": "threshold"},
+        {"labels": "none", "phases": "apart", "wake_rows": 10, "activation": "student_t"},
+    ),
+    "forward_forward_fields": (
+        {"shared": False},
+        {"negatives": "hybrid", "reservoir_rows": 5},
+        {"negatives": "pairing", "loss": "threshold"},
+        {"labels": "projection"},
+        {"labels": "blocks", "units": 6},
+    ),
+    "forward_forward_top_down": (
+        {
+            "units": (7, 5),
+            "frames": 3,
+            "evidence": True,
+            "negatives": "mixed",
+            "background_rows": 20,
+        },
+        {
+            "units": (7, 5),
+            "labels": "overlay",
+            "steps": 4,
+            "update": "synchronous",
+            "carry": False,
+            "frames": 1,
+            "score_to": 4,
+            "average": True,
+        },
+    ),
     "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
     "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),
+    "black_box": ({"noise": 0.2}, {"bits": 4, "range": 2.0}),
+    "goodness": ({"temperature": 3.0},),
     "standardize": ({"memory_rows": 20},),
 }
 """Options besides the defaults under which a part has to keep its promises too."""

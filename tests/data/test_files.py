@@ -150,7 +150,7 @@ def test_npz_never_unpickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"frames": np.zeros((2, 2))}, "holds frames; expected X"),
+        ({"pictures": np.zeros((2, 2))}, "holds pictures; expected X"),
         ({"X": np.zeros(3)}, "X has shape [3]; expected [rows, …]"),
         ({"X": np.zeros((0, 3))}, "X has shape [0, 3]; expected [rows, …] with some rows"),
         ({"X": np.array([["a"]])}, "X holds <U1; expected numbers"),

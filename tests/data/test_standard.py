@@ -160,8 +160,8 @@ def test_without_the_extra_the_way_out_is_named(
     [
         ("mnits", "did you mean 'mnist'"),
         ("nothing.npz", "no such file or folder, and not a known data set (optdigits, mnist, fa"),
-        ("clip.mp4", "video files cannot be played yet"),
-        ("notes.txt", "expected .npz, .csv, or a folder of idx files"),
+        ("clip.mp4", "clip.mp4: not a readable video file"),
+        ("notes.txt", "expected .npz, .csv, a video file such as .mp4, or a folder of idx files"),
     ],
 )
 def test_unknown_sources_get_a_hint(

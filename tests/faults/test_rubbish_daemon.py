@@ -16,7 +16,7 @@ from streamlearn.bench.process import LOOPBACK, DaemonProcess
 from streamlearn.config import load as load_config
 from streamlearn.data.dataset import Dataset
 from streamlearn.evaluate import evaluate
-from streamlearn.learner import CATALOGUE
+from streamlearn.plan import CATALOGUE
 from streamlearn.wire.control import request
 from streamlearn.wire.message import Sample, Schema, decode
 

@@ -6,7 +6,7 @@ from pipeline.parts import Collector
 
 from streamlearn.errors import RejectedError
 from streamlearn.pipeline.intake import Intake
-from streamlearn.pipeline.ring import FRESH, LATE, Ring
+from streamlearn.pipeline.ring import DREAM, FRESH, LATE, Ring
 from streamlearn.pipeline.threads import Pipeline
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
@@ -119,3 +119,16 @@ def test_a_snapshot_goes_on_where_it_ended():
     assert other.counts.missed == 2
     assert written(other, "sample") == [2, 1]
     assert written(other, "x")[1] == [2, -2]
+
+
+def test_silence_becomes_rows_to_dream_on():
+    """They are zeros without a label, as many as there is room for, and count as nothing."""
+    intake = build(ring_rows=4)
+    intake.sample(rows("a", 0, [1, 2]), 0, 2)
+    assert intake.dream(5, quiet_s=3600.0) == 0, "a row has just come"
+    assert intake.dream(5, quiet_s=0.0) == 2
+    assert written(intake, "kind") == [FRESH, FRESH, DREAM, DREAM]
+    assert written(intake, "x")[2:] == [[0, 0], [0, 0]]
+    assert written(intake, "y") == [-1, -1, -1, -1]
+    assert intake.samples == intake.counts.received == 2
+    assert intake.dream(5, quiet_s=0.0) == 0, "there is no room"

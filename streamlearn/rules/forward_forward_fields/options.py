@@ -1,0 +1,118 @@
+"""The options of `forward_forward_fields`."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from streamlearn.config import LayerOptions
+
+
+class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
+    """Forward-Forward in space: local receptive fields over an image, pooled by regions."""
+
+    units: Annotated[int, Meta(ge=1, le=4096, description="Channels: units at every position.")]
+    field: Annotated[
+        int, Meta(ge=2, le=64, description="Side of a receptive field.", extra={"unit": "pixels"})
+    ] = 7
+    stride: Annotated[
+        int, Meta(ge=1, le=64, description="From one field to the next.", extra={"unit": "pixels"})
+    ] = 2
+    shared: Annotated[
+        bool, Meta(description="The same weights at every position (convolution), or own ones.")
+    ] = True
+    pool: Annotated[int, Meta(ge=1, le=64, description="Side of a region, in positions.")] = 5
+    pool_stride: Annotated[
+        int,
+        Meta(ge=1, le=64, description="From one region to the next, in positions; at most pool."),
+    ] = 2
+    pooling: Annotated[
+        Literal["root", "sum"],
+        Meta(description="A channel's answer in a region: its activities' sum, or the root of it."),
+    ] = "root"
+    soften: Annotated[
+        float,
+        Meta(ge=0.01, le=100.0, description="Contrast at which a patch counts half; 1: its row's."),
+    ] = 1.0
+
+    labels: Annotated[
+        Literal["none", "blocks", "projection"],
+        Meta(
+            description="How labels take part: not at all, channels in class blocks, or a softmax "
+            "of the layer's own over the regions."
+        ),
+    ] = "none"
+    negatives: Annotated[
+        Literal["none", "hybrid", "pairing"],
+        Meta(
+            description='Made-up rows (labels = "none"): two rows under a mask, two rows added; '
+            "none: channels compete for patches."
+        ),
+    ] = "none"
+
+    silence: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="Likeness up to which competing channels are 0.")
+    ] = 0.3
+    patches: Annotated[
+        int,
+        Meta(ge=0, le=4096, description="Patches of a row that channels compete for."),
+    ] = 25
+    conscience: Annotated[
+        float,
+        Meta(ge=0.0, le=1.0, description="Likeness that a channel with twice its share loses."),
+    ] = 0.02
+
+    loss: Annotated[
+        Literal["pair", "threshold"],
+        Meta(
+            description="Real against made-up regions: their difference, or each against the "
+            "threshold."
+        ),
+    ] = "pair"
+    threshold: Annotated[
+        float, Meta(ge=0.0, le=1e4, description='Goodness that parts them (loss = "threshold").')
+    ] = 0.5
+    margin: Annotated[
+        float, Meta(ge=0.0, le=1e4, description='By how much they should differ (loss = "pair").')
+    ] = 1.0
+    scale: Annotated[
+        float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds or evidence.")
+    ] = 8.0
+    reservoir_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Past rows kept to make negatives of.",
+            extra={"unit": "rows"},
+        ),
+    ] = 64
+    smoothing: Annotated[
+        float, Meta(ge=0.0, le=0.5, description="Share of the target for the other classes.")
+    ] = 0.1
+
+    rate: Annotated[
+        float,
+        Meta(
+            gt=0.0,
+            le=10.0,
+            description="First step; projection with roots takes 1. Competing starts with 1.",
+        ),
+    ] = 0.2
+    read_rate: Annotated[
+        float,
+        Meta(
+            gt=0.0, le=10.0, description="First step of the layer's own softmax; above 4 it swings."
+        ),
+    ] = 2.0
+    decay_rows: Annotated[
+        float,
+        Meta(
+            gt=0.0,
+            le=1e12,
+            description="Rows after which the step is 0.71 of the first; it falls as 1/root(rows).",
+            extra={"unit": "rows"},
+        ),
+    ] = 2000.0
+    rate_floor: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="Share of the first step where falling ends.")
+    ] = 0.001
