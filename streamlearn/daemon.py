@@ -226,7 +226,7 @@ class Daemon:
         self.show()
         self._news.tell(self.outlet.events)
         ingest = self.config.ingest
-        if ingest.dream_after_s and self.state == "ready":
+        if ingest.dream_after_s and self.learner.dreams and self.state == "ready":
             intake = self.learner.intake
             self.ingest.call(partial(intake.dream, ingest.dream_rows, ingest.dream_after_s))
         every_s = self.config.store.checkpoint_every_s

@@ -62,6 +62,7 @@ class Learner:
         self._on_failure = on_failure
         self.ring = Ring(config.pipeline.ring_rows, plan.widths)
         self.parts = [PartStage(w.writes, part, self.ring, w) for part, w in plan.parts]
+        self.dreams = any(part.dreams for part, _ in plan.parts)
         self.figures = FigureStage(
             self.ring,
             [head.name for head in config.head],

@@ -126,6 +126,11 @@ class Part(ABC):
         """Write all that `learn` would write, and change nothing."""
         self.infer(rows.x, rows.out)
 
+    @property
+    def dreams(self) -> bool:
+        """Whether the part learns anything while nothing comes."""
+        return False
+
     def dream(self, rows: Rows) -> None:
         """Rows of zeros that stand for a moment in which nothing came; most parts rest, too."""
         rows.out[...] = 0

@@ -57,10 +57,13 @@ def _mark(config: Config) -> Path | None:
     return HOME / f"compiled-{digest[:16]}"
 
 
-def _choices(options: Any) -> tuple[tuple[str, str | bool], ...]:
-    """What decides which kernels a part needs: its kind, and every choice by word."""
+def _choices(options: Any) -> tuple[tuple[str, Any], ...]:
+    """What decides which kernels a part needs: every choice by word, and what is off at zero."""
     values: dict[str, Any] = msgspec.to_builtins(options)
-    return tuple((k, v) for k, v in values.items() if isinstance(v, str | bool) and k != "name")
+    values.pop("name", None)
+    words = {k: v for k, v in values.items() if isinstance(v, str | bool)}
+    numbers = {k: v != 0 for k, v in values.items() if isinstance(v, int | float)}
+    return tuple(sorted((numbers | words).items()))
 
 
 def main() -> None:

@@ -32,6 +32,27 @@ kind = "softmax"
 threads = 1
 """
 
+LIVE_ROOMS = ("faults", "observe", "pipeline", "wire")
+LIVE = (
+    "test_bench",
+    "test_cli",
+    "test_cli_live",
+    "test_client",
+    "test_daemon",
+    "test_daemon_forward_forward",
+    "test_dreams",
+    "test_install",
+)
+"""Rooms and modules of tests with deadlines."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must not share the machine with other tests."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent)
+        if place.parts[0] in LIVE_ROOMS or place.stem in LIVE:
+            item.add_marker(pytest.mark.live)
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, by name, what needs a data set that is not here."""

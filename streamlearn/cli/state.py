@@ -36,7 +36,12 @@ def inspect(folder: Path, *, json: bool, picture: Path | None, layer: str) -> in
     if picture is not None:
         from streamlearn.fields import draw_checkpoint
 
-        units = draw_checkpoint(folder, layer, picture)
+        try:
+            units = draw_checkpoint(folder, layer, picture)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--picture {picture}: {error}; name a .png that can be written"
+            ) from None
         click.echo(f"drawn: {units:,} units in {picture}", err=True)
     return 0
 

@@ -41,11 +41,12 @@ def load_video(path: Path, size: tuple[int, int] | None = None) -> Dataset:
         ) from None
     try:
         frames = list(_frames(av, path, size))
-    except (OSError, ValueError) as error:  # what av raises is of one of these, or of both
+        film = np.stack(frames) if frames else np.empty((0, 1, 1), np.uint8)
+    except (OSError, ValueError, av.error.FFmpegError) as error:
         raise UsageError(f"{path}: not a readable video file: {error}") from None
     if not frames:
         raise UsageError(f"{path}: a video without frames; expected some")
-    return checked(str(path), np.stack(frames))
+    return checked(str(path), film)
 
 
 def _frames(av: Any, path: Path, size: tuple[int, int] | None) -> Iterator[U8]:

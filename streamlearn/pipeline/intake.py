@@ -181,7 +181,8 @@ class Intake:
         slot = self._ring.writable(1).start
         self._x[slot], self._y[slot], self._kind[slot] = x, y, LATE
         self._source[slot], self._seq[slot], self._sample[slot] = source, seq, sample
-        self._t[slot], self._received[slot] = np.nan, time.monotonic()
+        self._t[slot] = np.nan
+        self._received[slot] = self._last_s = time.monotonic()
         self.counts.labels_late += 1
         self._pipeline.commit(1)
 

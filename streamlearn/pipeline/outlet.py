@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.part import F32, I32
-from streamlearn.pipeline.ring import FRESH, Block, Ring
+from streamlearn.pipeline.ring import DREAM, FRESH, Block, Ring
 from streamlearn.pipeline.stage import Stage
 
 Learned = Callable[[int, NDArray[np.float64]], None]
@@ -117,7 +117,8 @@ class Outlet(Stage):
             self._publish_embeddings(here)
         fresh = int(np.count_nonzero(self._kind[here] == FRESH))
         self._publisher.step += fresh
-        self._learned(fresh, time.monotonic() - self._received[here])
+        came = self._received[here][self._kind[here] != DREAM]
+        self._learned(fresh, time.monotonic() - came)
 
     def _listen(self, now_s: float) -> None:
         """Look who subscribed: not for every block, as looking costs more than a small block."""

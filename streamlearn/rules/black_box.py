@@ -207,11 +207,11 @@ def _imported(path: str) -> Function:
     module, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  the module's own code runs, and may raise anything
         raise ConfigError(
             [
                 (
-                    f'function: {path}: {error}; expected "package.module:name" of what Python '
+                    f'function: {path}: {error!r}; expected "package.module:name" of what Python '
                     "can import (its folder may be missing from PYTHONPATH)"
                 )
             ]

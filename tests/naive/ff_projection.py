@@ -104,7 +104,7 @@ class Projection:
         h = np.maximum(z @ (self.mean_W if averaged else self.W), 0)
         g = log_softmax(self.evidence(h, self.mean_M if averaged else self.M))
         square = (h**2).mean()
-        rows.out[b] = h / math.sqrt(square) if square > 0 else 0
+        rows.out[b] = h / math.sqrt(square) if square > 0 and rows.x[b].any() else 0
         if rows.beside is not None:
             rows.beside.scores[b] = g
         self.usage += ((h > 0) - self.usage) / 1000

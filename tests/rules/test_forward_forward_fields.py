@@ -174,10 +174,10 @@ def test_the_map_has_a_shape_so_that_layers_stack(
     [
         ((72,), {}, ["layer.reads", "[height, width]", "[72]", "stream.shape"]),
         ((2, 3, 4, 3), {}, ["layer.reads", "[2, 3, 4, 3]", "stream.shape"]),
-        ((9, 4), {"field": 5}, ["layer.field", "1…4", "got 5", "9 x 4"]),
-        ((9, 8), {"pool": 4}, ["layer.pool", "1…3", "got 4", "4 x 3"]),
-        ((9, 8), {"pool_stride": 3}, ["layer.pool_stride", "1…2", "got 3", "unheard"]),
-        ((9, 8), {"labels": "blocks", "units": 7}, ["layer.units", "classes = 3", "got 7"]),
+        ((9, 4), {"field": 5}, ["field", "1…4", "got 5", "9 x 4"]),
+        ((9, 8), {"pool": 4}, ["pool", "1…3", "got 4", "4 x 3"]),
+        ((9, 8), {"pool_stride": 3}, ["pool_stride", "1…2", "got 3", "unheard"]),
+        ((9, 8), {"labels": "blocks", "units": 7}, ["units", "classes = 3", "got 7"]),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -38,6 +38,7 @@ against the running mean of the other side.
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from streamlearn.errors import ConfigError
@@ -92,6 +93,8 @@ class Contrast:
         choices, numbers = choices_of(options, place), numbers_of(options, place)
         state = new_state(options, place, choices)
         self._labels = len(state[0]) - place.width_in
+        if place.lanes_in:  # the layer below makes them
+            options = msgspec.structs.replace(options, negatives="pairing", reservoir_rows=1)
         self._negatives = Negatives(options, place)
         room = new_room(options, place, self._labels)
         self._layer = Layer(*(*state, choices, numbers, *room, self._negatives.plain))

@@ -222,13 +222,15 @@ def _visit(layer: Layer, block: Block, b: int, case: Case, learns: bool) -> bool
 def _first_case(layer: Layer, y: int, lanes: int, key: int, purpose: int) -> Case:
     """What the first visit to a row is about."""
     choices = layer.choices
+    if purpose == DREAM:
+        return Case(STALE, -1, key, 0, 1.0, False)
     labels = choices[WAY] != NONE
     if not labels or y >= choices[CLASSES]:
         y = -1
     share = layer.numbers[UNLABELLED] if y < 0 and labels else 1.0
     wanted = (purpose == LEARN and share > 0) or lanes > 0
     alone = bool(y < 0 and choices[FIRST] and wanted)
-    return Case(STALE if purpose == DREAM else FRESH, y, key, 0, share, alone)
+    return Case(FRESH, y, key, 0, share, alone)
 
 
 @inlined

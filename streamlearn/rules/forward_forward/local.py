@@ -170,10 +170,12 @@ class Local:
 def _check(options: Any, place: Place) -> None:
     """Raise what does not fit together."""
     if place.classes < 2:
-        line = f"layer.labels = {options.labels!r} needs stream.classes of at least 2"
-        raise ConfigError([line])
+        line = f"labels: {options.labels!r} needs classes, stream.classes is {place.classes}; "
+        raise ConfigError([line + 'give 2 or more, or labels = "none"'])
     if options.labels == "blocks" and options.units < place.classes:
-        line = f"layer.units = {options.units}: blocks need one a class, {place.classes} at least"
-        raise ConfigError([line])
+        line = f"units: expected {place.classes} or more, one a class, got {options.units}; "
+        raise ConfigError([line + "give more"])
     if options.decorrelate and options.step == "adagrad":
-        raise ConfigError(['layer.decorrelate needs layer.step = "sgd"; take one of the two'])
+        raise ConfigError(
+            ['decorrelate: it needs step = "sgd", got "adagrad"; take one of the two']
+        )

@@ -292,6 +292,8 @@ def learn(x: F32, y: I32, out: F32, scores: F32, arrays: Plain, numbers: Plain, 
         n = read_row(x[b], scratch)
         _respond(state, setting, scratch, n, True)
         _write(scratch.h, out[b])
+        if n == 1:
+            out[b, :] = 0  # a row without a direction says nothing to the layer above
         _note_usage(scratch.h, state.usage)
         if b < scores.shape[0]:
             _copy(scratch.g, scores[b])
@@ -323,5 +325,7 @@ def respond(x: F32, out: F32, scores: F32, arrays: Plain, numbers: Plain, room: 
         n = read_row(x[b], scratch)
         _respond(state, setting, scratch, n, True)
         _write(scratch.h, out[b])
+        if n == 1:
+            out[b, :] = 0  # a row without a direction says nothing to the layer above
         if b < scores.shape[0]:
             _copy(scratch.g, scores[b])

@@ -117,6 +117,12 @@ class ForwardForward(Rule):
         """Write activities, lanes and scores; change nothing."""
         self._machine.respond(rows)
 
+    @property
+    def dreams(self) -> bool:
+        """Layers with phases apart, which keep negatives for their sleep."""
+        options = self.options
+        return bool(options.phases == "apart" and options.labels in ("overlay", "none"))
+
     def dream(self, rows: Rows) -> None:
         """Learn from a kept negative where phases are apart."""
         self._machine.dream(rows)

@@ -88,13 +88,13 @@ def _goal(options: ForwardForwardFieldsOptions, place: Place) -> int:
         return COMPETE if options.negatives == "none" else CONTRAST
     if place.classes < 2:
         line = (
-            f"layer.labels: {options.labels!r} needs classes, stream.classes is {place.classes}; "
+            f"labels: {options.labels!r} needs classes, stream.classes is {place.classes}; "
             'set it to 2 or more, or take labels = "none"'
         )
         raise ConfigError([line])
     if options.labels == "blocks" and options.units % place.classes:
         line = (
-            f"layer.units: expected a multiple of stream.classes = {place.classes}, got "
+            f"units: expected a multiple of stream.classes = {place.classes}, got "
             f'{options.units}; labels = "blocks" shares the channels out among the classes'
         )
         raise ConfigError([line])

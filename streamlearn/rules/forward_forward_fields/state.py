@@ -179,7 +179,7 @@ def geometry_of(options: Any, place: Place) -> Geometry:
         raise _error("pool", f"1…{min(down, across)}", pool, there)
     if step > pool:
         way = "positions between regions would go unheard"
-        raise _error("pool_stride", f"1…{pool} (layer.pool)", step, way)
+        raise _error("pool_stride", f"1…{pool} (pool)", step, way)
     regions_down, regions_across = (down - pool) // step + 1, (across - pool) // step + 1
     return Geometry(
         across_in=across_in,
@@ -196,7 +196,7 @@ def geometry_of(options: Any, place: Place) -> Geometry:
 
 
 def _error(key: str, expected: str, got: Any, way: str) -> ConfigError:
-    return ConfigError([f"layer.{key}: expected {expected}, got {got}; {way}"])
+    return ConfigError([f"{key}: expected {expected}, got {got}; {way}"])
 
 
 def new_state(options: Any, place: Place, goal: int, geometry: Geometry) -> State:
