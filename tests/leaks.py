@@ -8,7 +8,7 @@ from pathlib import Path
 GRACE_S = 5.0
 """How long ends may take that a test need not wait for, such as a socket's linger."""
 
-_LASTING = ("/dev/null", "/dev/urandom", "/dev/pts", "/.hypothesis", "anon_inode:inotify")
+_LASTING = ("/dev/null", "/dev/urandom", "/dev/pts", "/.hypothesis", "anon_inode:inotify", ".ttf")
 """Opened once a process by libraries and kept by them on purpose."""
 
 

@@ -228,6 +228,30 @@ def test_evaluate_save_is_what_inspect_shows(
     assert "240" in told
 
 
+def test_inspect_draws_receptive_fields(
+    call: Call, config_file: ConfigFile, tmp_path: Path
+) -> None:
+    """A layer of images is drawn; what cannot be drawn or written is an error with a way out."""
+    state, picture = tmp_path / "state", tmp_path / "fields.png"
+    shape = ("--set", "stream.shape=[8, 8]", "--set", "stream.classes=10")
+    words = ("evaluate", config_file(), *shape, "--data", "optdigits", "--limit", 60)
+    assert call(*words, "--save", state, "--json").code == 0
+    assert call("inspect", state, "--picture", picture, "--layer", "layer1").code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for wrong, says in (
+        (("--picture", picture, "--layer", "none"), "--layer none: expected one of layer1"),
+        (("--layer", "layer1"), "it chooses what --picture FILE draws"),
+        (("--picture", tmp_path / "no" / "a.png"), "name a .png that can be written"),
+        (("--picture", tmp_path / "a.foo"), "name a .png that can be written"),
+    ):
+        done = call("inspect", state, *wrong)
+        assert done.code == 2
+        assert says in done.err
+    empty = call("inspect", tmp_path, "--picture", picture)
+    assert empty.code == 2
+    assert "no whole checkpoint" in empty.err
+
+
 def test_inspect_of_an_empty_folder(call: Call, tmp_path: Path) -> None:
     """A folder without checkpoints is not an error: nothing was learned yet."""
     assert call("inspect", tmp_path, "--json").last["rows_learned"] is None

@@ -32,12 +32,6 @@ def run(**changes: object) -> Run:
     return whole._replace(**changes)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fonts_open(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Draw once: matplotlib keeps the font files that it has opened."""
-    draw(run(), tmp_path_factory.mktemp("fonts") / "run.png")
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -54,7 +54,7 @@ LINES: Final[dict[str, Line]] = {
     "space-untrained": Line(
         "forward_forward_space.toml",
         "the same over fields that stay random",
-        ("layer.0.frozen=true",),
+        ("layer.0.frozen=true", "layer.0.silence=0.1"),
     ),
     "overlay": Line("forward_forward_overlay.toml", "label overlay, hard negatives", asked=3),
     "overlay-ring": Line(

@@ -52,8 +52,8 @@ LABELS = np.array([1, 0, 2, 2, 1], np.uint8)
 
 def test_idx_folder_joins_training_and_held_out_rows(write: Write) -> None:
     """Training rows come first, `t10k` rows last and held out, gzipped or not."""
-    write("d/t10k-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES[:2] + 100)))
-    write("d/t10k-labels-idx1-ubyte.gz", gzip.compress(idx(LABELS[:2])))
+    write("d/t10k-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES[:2] + 100), mtime=0))
+    write("d/t10k-labels-idx1-ubyte.gz", gzip.compress(idx(LABELS[:2]), mtime=0))
     write("d/train-labels-idx1-ubyte", idx(LABELS))
     folder = Path(write("d/train-images-idx3-ubyte", idx(IMAGES))).parent
     data = load(str(folder))
@@ -89,7 +89,7 @@ def test_idx_cut_anywhere_is_an_error_that_names_the_file(
     ("name", "content", "says"),
     [
         ("train-images-idx3-ubyte.gz", b"no gzip", "cannot be read"),
-        ("train-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES))[:-9], "cannot be read"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES), mtime=0)[:-9], "cannot be read"),
         ("train-images-idx3-ubyte", b"<html>404</html>", "not an idx file: it starts with 3c 68"),
         ("train-images-idx3-ubyte", idx(IMAGES) + b"x", "47 bytes, but its head says 46"),
         ("readme.txt", b"", "no idx files; expected some like train-images-idx3-ubyte.gz"),
