@@ -50,9 +50,10 @@ BEST: Final[Sequence[Options]] = (
         "reads": ["layer1", "input"],
     },
 )
-FAST: Final[Sequence[Options]] = ({"units": 1000},)
+FAST: Final[Sequence[Options]] = BEST[:1]
 PROMISED_SPEEDS: Final = {"best": (BEST, 2.0), "fast": (FAST, 10.0)}
-"""Layers of local projection, and how many times faster than backprop they are to be."""
+"""Layers of configs/forward_forward_mnist.toml and its fast sister, and how many times faster than
+backprop they are to be."""
 BACKPROP_RATE: Final = 0.01
 
 

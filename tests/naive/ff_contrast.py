@@ -6,6 +6,7 @@ Every row at work is one vector [D + E], label inputs included, and answered by 
 import math
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from naive.ff_negatives import Negatives
 
@@ -96,7 +97,9 @@ class Contrast:
         self.learned = self.awake = self.stored_rows = 0
         self.kept: list[tuple[Any, int]] = []
         self.stored: list[Any] = []
-        self.negatives = Negatives(options, place)
+        above = {"negatives": "pairing", "reservoir_rows": 1}  # the layer below makes them
+        made = options if self.first else msgspec.structs.replace(options, **above)
+        self.negatives = Negatives(made, place)
         self.scores, self.lanes = np.zeros(K), np.zeros((0, H))
 
     # what a row looks like

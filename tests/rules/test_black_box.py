@@ -90,7 +90,7 @@ def test_what_goes_wrong_on_a_row_is_counted_and_the_row_goes_on_as_zeros() -> N
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"function": "no.such.module:f"}, "function: no.such.module:f: No module named"),
+        ({"function": "no.such.module:f"}, "function: no.such.module:f: ModuleNotFoundError("),
         ({"function": f"{__name__}:nothing"}, "has no attribute 'nothing'"),
         ({"function": "streamlearn"}, "expected"),
         ({"function": f"{__name__}:NOT_A_FUNCTION"}, "is a int; name a function"),

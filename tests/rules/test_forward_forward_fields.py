@@ -172,8 +172,8 @@ def test_the_map_has_a_shape_so_that_layers_stack(
 @pytest.mark.parametrize(
     ("shape", "options", "words"),
     [
-        ((72,), {}, ["layer.reads", "[height, width]", "[72]", "stream.shape"]),
-        ((2, 3, 4, 3), {}, ["layer.reads", "[2, 3, 4, 3]", "stream.shape"]),
+        ((72,), {}, ["reads: expected", "[height, width]", "[72]", "stream.shape"]),
+        ((2, 3, 4, 3), {}, ["reads: expected", "[2, 3, 4, 3]", "stream.shape"]),
         ((9, 4), {"field": 5}, ["field", "1…4", "got 5", "9 x 4"]),
         ((9, 8), {"pool": 4}, ["pool", "1…3", "got 4", "4 x 3"]),
         ((9, 8), {"pool_stride": 3}, ["pool_stride", "1…2", "got 3", "unheard"]),
@@ -194,7 +194,7 @@ def test_labels_need_classes() -> None:
     options = ForwardForwardFields.Options(
         rule="x", units=6, field=3, pool=1, pool_stride=1, labels="projection"
     )
-    with pytest.raises(ConfigError, match=r"layer\.labels: 'projection' needs classes"):
+    with pytest.raises(ConfigError, match=r"^labels: 'projection' needs classes"):
         ForwardForwardFields(options, Place(72, SHAPE, 0, SEED))
 
 
