@@ -32,25 +32,23 @@ kind = "softmax"
 threads = 1
 """
 
-LIVE_ROOMS = ("faults", "observe", "pipeline", "wire")
 LIVE = (
     "test_bench",
-    "test_cli",
     "test_cli_live",
-    "test_client",
     "test_daemon",
     "test_daemon_forward_forward",
-    "test_dreams",
-    "test_install",
+    "test_ingest",
+    "test_publish",
+    "test_rubbish_daemon",
+    "test_threads",
 )
-"""Rooms and modules of tests with deadlines."""
+"""Modules of tests whose deadlines other tests beside them could make them miss."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what must not share the machine with other tests."""
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent)
-        if place.parts[0] in LIVE_ROOMS or place.stem in LIVE:
+        if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
 
 
