@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from leaks import Leaks
 
 from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
@@ -31,6 +32,9 @@ kind = "softmax"
 [pipeline]
 threads = 1
 """
+
+settings.register_profile("shared machine", deadline=None)  # a law holds however slow it is tried
+settings.load_profile("shared machine")
 
 LIVE = (
     "test_bench",
