@@ -39,7 +39,7 @@ from streamlearn.observe import logs
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
 from streamlearn.pipeline.threads import settle
-from streamlearn.plan import CATALOGUE, check
+from streamlearn.plan import CATALOGUE, Plan, check
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
@@ -79,10 +79,10 @@ def run(path: Path, settings: Sequence[str] = ()) -> None:
 
     """
     config = load(path, CATALOGUE, settings)
-    check(config, str(path))
+    plan = check(config, str(path))
     lines = logs.configure(config.observe.log, config.observe.log_level)
     try:
-        Daemon(config, path, settings, lines).run()
+        Daemon(plan, path, settings, lines).run()
     finally:
         logs.unconfigure(lines)
 
@@ -92,8 +92,8 @@ class Daemon:
 
     Parameters
     ----------
-    config
-        A checked configuration.
+    plan
+        The parts of a checked configuration.
     path, settings
         Its file and overrides, read again at SIGHUP.
     lines
@@ -101,10 +101,9 @@ class Daemon:
 
     """
 
-    def __init__(
-        self, config: Config, path: Path, settings: Sequence[str], lines: logs.Lines
-    ) -> None:
-        self.config = config
+    def __init__(self, plan: Plan, path: Path, settings: Sequence[str], lines: logs.Lines) -> None:
+        self._plan = plan
+        self.config = plan.config
         self.state = "compiling"
         self.started = time.time()
         self._source = (path, tuple(settings))
@@ -148,7 +147,7 @@ class Daemon:
         stack.callback(self._context.term)
         self.publisher = Publisher(self._context, config.publish)
         stack.callback(self.publisher.close)
-        self.learner = Learner(config, self._on_failure)
+        self.learner = Learner(config, self._on_failure, self._plan)
         self.outlet = build_outlet(self.learner, self.publisher, self._on_learned, self._figures)
         self.learner.assemble(self.outlet)
         self.learner.warm()

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from streamlearn.config import Config, parse
-from streamlearn.errors import ChangedError, StateError, UsageError
+from streamlearn.errors import ChangedError, UsageError
 from streamlearn.live import given
 from streamlearn.part import F32
 from streamlearn.picture import as_images, draw_fields
+from streamlearn.pipeline.stage import fill
 from streamlearn.plan import CATALOGUE, Plan
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 
@@ -37,18 +38,16 @@ def receptive_fields(config: Config, snapshot: Snapshot, layer: str = "") -> F32
         raise UsageError(f"--layer {name}: expected one of {', '.join(names) or 'no layer'}")
     column = f"layer/{name}"
     part = next(part for part, wires in Plan(config).parts if wires.writes == column)
-    for key, array in part.arrays().items():
-        saved = snapshot.arrays.get(f"{column}/{key}")
-        if saved is None or saved.shape != array.shape:
-            raise ChangedError(f"{column}/{key}: not in the checkpoint; it is of another version")
-        array[...] = saved
+    arrays = {f"{column}/{key}": array for key, array in part.arrays().items()}
+    if wrong := fill(arrays, snapshot.arrays):
+        raise ChangedError(f"{wrong[0]}: not in the checkpoint; it is of another version")
     part.restored()
     fields = getattr(part, "receptive_fields", None)
     return as_images(fields()) if fields else None
 
 
-def draw_checkpoint(folder: Path, layer: str, picture: Path) -> int:
-    """Draw a layer of the newest whole checkpoint of a state folder; returns how many units.
+def draw_checkpoint(folder: Path, checkpoint: str | None, layer: str, picture: Path) -> int:
+    """Draw a layer out of a checkpoint of a state folder, by name; returns how many units.
 
     Raises
     ------
@@ -56,10 +55,9 @@ def draw_checkpoint(folder: Path, layer: str, picture: Path) -> int:
         Where there is no checkpoint, no such layer, or nothing that is an image.
 
     """
-    store = Checkpoints(folder)
-    snapshot = next((store.read(name) for name in store.names() if _whole(store, name)), None)
-    if snapshot is None:
+    if checkpoint is None:
         raise UsageError(f"{folder}: no whole checkpoint; let the daemon save one")
+    snapshot = Checkpoints(folder).read(checkpoint)
     config = parse(given(snapshot.config), CATALOGUE, str(folder))
     fields = receptive_fields(config, snapshot, layer)
     if fields is None:
@@ -67,11 +65,3 @@ def draw_checkpoint(folder: Path, layer: str, picture: Path) -> int:
     name = layer or config.layer[0].name
     draw_fields(fields, f"{name} after {snapshot.rows_learned:,} rows", picture)
     return len(fields)
-
-
-def _whole(store: Checkpoints, name: str) -> bool:
-    try:
-        store.check(name)
-    except StateError:
-        return False
-    return True

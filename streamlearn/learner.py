@@ -50,13 +50,18 @@ class Learner:
         A checked configuration.
     on_failure
         Called from the failing thread when a stage raises.
+    plan
+        The parts of this configuration, where they are built already and not used yet.
 
     """
 
     def __init__(
-        self, config: Config, on_failure: Callable[[StageError], None] = lambda _: None
+        self,
+        config: Config,
+        on_failure: Callable[[StageError], None] = lambda _: None,
+        plan: Plan | None = None,
     ) -> None:
-        plan = Plan(config)
+        plan = plan or Plan(config)
         self.config = config
         self.prepared = plan.prepared
         self._on_failure = on_failure

@@ -116,7 +116,7 @@ class Plan:
         return counts.pop() if counts else 0
 
 
-def check(config: Config, origin: str) -> None:
+def check(config: Config, origin: str) -> Plan:
     """Build every part once, as what a part cannot do shows only where it stands.
 
     Raises
@@ -126,7 +126,7 @@ def check(config: Config, origin: str) -> None:
 
     """
     try:
-        Plan(config)
+        return Plan(config)
     except ConfigError as error:
         raise ConfigError([f"{origin}: {line}" for line in error.lines]) from None
 

@@ -53,7 +53,7 @@ def _mark(config: Config) -> Path | None:
         return None
     parts = {_choices(part) for name in CATALOGUE for part in getattr(config, name)}
     made_by = (sys.version, numba.__version__, platform.machine(), get_host_cpu_name())
-    digest = hashlib.sha256(repr((sorted(parts), made_by)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((sorted(parts, key=repr), made_by)).encode()).hexdigest()
     return HOME / f"compiled-{digest[:16]}"
 
 

@@ -272,7 +272,8 @@ def daemon_rows(film: Film) -> Iterator[Row]:
             Producer(daemon.pull, timeout_s=60, shape=SIZE) as producer,
             Subscriber(daemon.publish, ["embedding/"], timeout_s=60) as subscriber,
         ):
-            time.sleep(0.5)
+            with Subscriber(daemon.publish, ["metrics"], timeout_s=60) as probe:
+                next(probe)  # by now the daemon has heard of the other one, too
             began, used = time.perf_counter(), cpu_s(daemon.pid)
             for frame in np.concatenate([frames] * 3):
                 producer.send(frame)

@@ -37,7 +37,7 @@ def inspect(folder: Path, *, json: bool, picture: Path | None, layer: str) -> in
         from streamlearn.fields import draw_checkpoint
 
         try:
-            units = draw_checkpoint(folder, layer, picture)
+            units = draw_checkpoint(folder, found["checkpoint"], layer, picture)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"--picture {picture}: {error}; name a .png that can be written"

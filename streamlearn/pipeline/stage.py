@@ -6,6 +6,7 @@ never changes a result.
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,15 +202,21 @@ def _between(rows: Rows, begin: int, end: int) -> Rows:
     return Rows(rows.x[here], rows.out[here], rows.y[here], rows.first + begin, beside)
 
 
-def restore(stage: Stage, saved: dict[str, NDArray[Any]]) -> list[str]:
+def restore(stage: Stage, saved: Mapping[str, NDArray[Any]]) -> list[str]:
     """Copy saved arrays into a stage; returns the names that are missing or of another shape."""
+    wrong = fill(stage.arrays(), saved)
+    if isinstance(stage, PartStage):
+        stage.part.restored()
+    return wrong
+
+
+def fill(arrays: Arrays, saved: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Copy saved arrays into others; returns the names that are missing or of another shape."""
     wrong = []
-    for name, array in stage.arrays().items():
+    for name, array in arrays.items():
         found = saved.get(name)
         if found is None or found.shape != array.shape or found.dtype != array.dtype:
             wrong.append(name)
         else:
             array[...] = found
-    if isinstance(stage, PartStage):
-        stage.part.restored()
     return wrong
