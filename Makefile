@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reference tables soak clean
+.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## the real daemon learns digits from a live stream, in fron
 	$(BIN)/streamlearn demo $(ARGS)
 
 test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in where it is set
-	$(BIN)/python -m pytest -n 2 -m "not live" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not live" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m live $(ARGS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
@@ -43,6 +43,14 @@ ff-one-pass: $(VENV)/.dev ## Forward-Forward after one pass over MNIST, three se
 
 reproduce-ff: $(VENV)/.dev ## the Forward-Forward paper's table, many hours, goes on where it stopped (ARGS=--short: seconds)
 	$(BIN)/python tools/ff_reproduce.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+reproduce-kh: $(VENV)/.dev ## the figures of competing hidden units' paper, about an hour (ARGS=--short: seconds)
+	$(BIN)/python tools/kh_reproduce.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+kh-stream: $(VENV)/.dev ## competing hidden units as a stream: competitions, passes, depth, into docs/results
+	$(BIN)/python tools/kh_stream.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help

@@ -50,10 +50,17 @@ LIVE = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must not share the machine with other tests."""
+    """Mark what must not share the machine, and what one process does as it shares kernels."""
     for item in items:
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
+        entry = (
+            item.callspec.params.get("entry")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        if entry is not None:
+            item.add_marker(pytest.mark.xdist_group(entry.kernels))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

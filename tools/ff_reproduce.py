@@ -52,6 +52,8 @@ class Experiment(NamedTuple):
     layer: Mapping[str, Any]
     """Options of a layer, all alike."""
     layers: int = 1
+    first: Mapping[str, Any] = {}
+    """What the first layer has besides."""
     head: str = "softmax"
     """What answers; a softmax reads all layers but the first, as published."""
     short: Mapping[str, Any] = {"units": 100}
@@ -61,57 +63,73 @@ class Experiment(NamedTuple):
     softmax on the row without a label is quicker and not quite as good."""
 
 
-CONTRAST: Final[Mapping[str, Any]] = {
+UNSUPERVISED: Final[Mapping[str, Any]] = {
     "rule": "forward_forward",
     "units": 2000,
-    "peer": 0.03,
-    "step": "adagrad",
-    "rate": 0.1,
-    "memory_rows": 300_000,
+    "labels": "none",
+    "loss": "threshold",
+    "threshold": 0.5,
+    "scale": 16.0,
+    "rate": 0.2,
+    "average": False,
 }
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "supervised": Experiment(
         title="supervised, label in the input, 4 x 2000",
         published=1.36,
         passes=60,
-        layer={**CONTRAST, "labels": "overlay", "wrong_label": "hard"},
+        layer={
+            "rule": "forward_forward",
+            "units": 2000,
+            "labels": "overlay",
+            "label_strength": 14.0,
+            "step": "adagrad",
+            "rate": 0.56,
+            "margin": 2.0,
+            "peer": 0.01,
+            "memory_rows": 300_000,
+        },
         layers=4,
         labels_tried=True,
     ),
     "unsupervised": Experiment(
+        title="unsupervised, paired negatives, 1 x 2000",
+        published=1.37,
+        passes=100,
+        layer={**UNSUPERVISED, "negatives": "pairing"},
+        first={"start": "local"},
+    ),
+    "hybrid": Experiment(
         title="unsupervised, hybrid negatives, 4 x 2000, softmax on the last 3",
         published=1.37,
         passes=100,
-        layer={**CONTRAST, "labels": "none", "negatives": "hybrid"},
+        layer={**UNSUPERVISED, "negatives": "hybrid"},
         layers=4,
+        first={"start": "local"},
     ),
     "fields": Experiment(
-        title="unsupervised, local receptive fields",
+        title="unsupervised, local receptive fields, hybrid negatives",
         published=1.16,
         passes=60,
-        layer={
-            "rule": "forward_forward_fields",
-            "units": 64,
-            "shared": False,
-            "negatives": "hybrid",
-            "decay_rows": 60_000.0,
-        },
+        layer={"rule": "forward_forward_fields", "units": 128, "negatives": "hybrid"},
         short={"units": 8, "field": 3, "stride": 1, "pool": 2, "pool_stride": 2},
     ),
     "top_down": Experiment(
-        title="top-down, 3 x 2000, label on top",
+        title="top-down, 2 x 500, label on top",
         published=1.31,
         passes=60,
         layer={
             "rule": "forward_forward_top_down",
-            "units": [2000, 2000, 2000],
+            "units": [500, 500],
             "labels": "overlay",
             "steps": 8,
-            "damping": 0.3,
-            "score_from": 3,
-            "score_to": 5,
-            "decay_rows": 60_000,
-            "memory_rows": 300_000,
+            "update": "synchronous",
+            "carry": False,
+            "frames": 1,
+            "candidates": "asked",
+            "rate": 0.02,
+            "average": True,
+            "memory_rows": 0,
         },
         head="goodness",
         short={"units": [60, 60]},
@@ -142,7 +160,7 @@ def configured(experiment: Experiment, shape: tuple[int, ...], seed: int, *, sho
     raw = {
         "seed": seed,
         "stream": {"shape": list(shape), "dtype": "|u1", "classes": 10},
-        "layer": [layer] * layers,
+        "layer": [{**layer, **experiment.first}, *[layer] * (layers - 1)],
         "head": [head],
         "pipeline": {"threads": 1 if short else 2},
     }

@@ -15,9 +15,7 @@ g = min(10, 200 / (D + 1)), which keeps the first steps from overshooting where 
 The clip bounds what one wild row can do to a weight and to its gain.
 1 / memory_rows lets the gains recover, so that on a drifting stream no weight ever goes deaf.
 
-Scores are softmax(A x), A the polynomial-decay average of W (Shamir & Zhang 2013, eta = 4), moved
-after every 100th labelled row: A += max(5 / (k + 4), 100 / memory_rows) (W - A) at the k-th time.
-So A is about the last quarter of a short stream and the last memory_rows of a long one.
+Scores are softmax(A x), A the average of W that `common` describes.
 
 With `revisits` the last `kept_rows` labelled rows stay in a ring, and each is learned from that
 many times more, at even distances, before it leaves. Without, every row is seen once.
@@ -31,6 +29,7 @@ from numpy.typing import NDArray
 
 from streamlearn.config import HeadOptions
 from streamlearn.heads.base import Head
+from streamlearn.heads.common import AVERAGE_EVERY, exp_below_zero, move_average
 from streamlearn.heads.row import learn_size, read_row, scale_of
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32, I32, Arrays, Place, Rows
@@ -47,8 +46,6 @@ _FIRST_CHANGE = 200.0
 (MNIST, 2000 hebbian units: prequential error 5.7 instead of 4.2 %, test 3.0 instead of 2.8)."""
 _SMALLEST_ERROR = np.float32(1e-7)
 """Below the precision of a probability; see `row` for what smaller ones would cost."""
-_AVERAGE_EVERY = 100
-_ETA = 4
 
 
 class _State(NamedTuple):
@@ -91,27 +88,6 @@ class _Scratch(NamedTuple):
 
 
 @inlined
-def _exp(x: np.float32) -> np.float32:
-    """e^x for x <= 0, relative error 1e-7, without a branch or a call: Cephes' expf.
-
-    e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2; 2^n is made from its bits.
-    """
-    clipped = max(x, np.float32(-87.0))
-    n = np.floor(clipped * np.float32(1.44269504) + np.float32(0.5))
-    r = clipped - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
-    e = np.float32(1.9875691500e-4)
-    e = e * r + np.float32(1.3981999507e-3)
-    e = e * r + np.float32(8.3334519073e-3)
-    e = e * r + np.float32(4.1665795894e-2)
-    e = e * r + np.float32(1.6666665459e-1)
-    e = e * r + np.float32(5.0000001201e-1)
-    e = e * r * r + r + np.float32(1.0)
-    power: np.float32 = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-    result: np.float32 = e * power
-    return result
-
-
-@inlined
 def _probabilities(weights: F32, x: F32, p: F32) -> None:
     """Write p = softmax(W x); weights [K, D + 1] and x [D + 1] are read, p [K] is written."""
     largest = np.float32(-np.inf)
@@ -124,7 +100,7 @@ def _probabilities(weights: F32, x: F32, p: F32) -> None:
         largest = max(largest, score)
     total = np.float32(0)
     for k in range(p.shape[0]):
-        p[k] = _exp(p[k] - largest)
+        p[k] = exp_below_zero(p[k] - largest)
         total += p[k]
     share = np.float32(1) / total
     for k in range(p.shape[0]):
@@ -175,18 +151,6 @@ def _keep(state: _State, x: F32, y: int) -> None:
     state.kept_y[slot] = y
 
 
-@inlined
-def _average(state: _State, setting: _Setting) -> None:
-    """A += max(5 / (k + 4), 100 / memory_rows) (W - A) at the k-th time; moves average."""
-    k = state.labelled[0] // _AVERAGE_EVERY
-    step = max(np.float32(_ETA + 1) / np.float32(k + _ETA), _AVERAGE_EVERY * setting.recovery)
-    step = np.float32(min(step, np.float32(1)))
-    for c in range(state.weights.shape[0]):
-        w, a = state.weights[c], state.average[c]
-        for d in range(w.shape[0]):
-            a[d] += step * (w[d] - a[d])
-
-
 @kernel
 def _learn(x: F32, y: I32, out: F32, arrays: Plain, numbers: Plain, room: Plain) -> None:
     """Score each row, then learn from it where y is known.
@@ -208,8 +172,8 @@ def _learn(x: F32, y: I32, out: F32, arrays: Plain, numbers: Plain, room: Plain)
             _keep(state, row, label)
         labelled[0] += 1
         learn_size(x[b], labelled[0], size)
-        if labelled[0] % _AVERAGE_EVERY == 0:
-            _average(state, setting)
+        if labelled[0] % AVERAGE_EVERY == 0:
+            move_average(state.weights, average, labelled[0], setting.recovery)
 
 
 @kernel

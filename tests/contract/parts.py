@@ -17,18 +17,30 @@ WIDTH: Final = 12
 CLASSES: Final = 3
 SEED: Final = 11
 
-SMALL: Final[dict[str, Any]] = {
-    "units": 7,
-    "k": 2,
-    "field": 2,
-    "stride": 1,
-    "pool": 1,
-    "pool_stride": 1,
+SMALL: Final[dict[str, dict[str, Any]]] = {
+    "hebbian": {"units": 7, "k": 2},
+    "forward_forward_fields": {"units": 7, "field": 2, "stride": 1, "pool": 1, "pool_stride": 1},
 }
-"""Options that every part which has them gets, so that it is small."""
+"""Options that make a part small, in all its variants; others that have units get seven."""
 
 VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
-    "hebbian": ({"p": 3.0, "start": "random"},),
+    "hebbian": (
+        {"p": 3.0, "start": "random", "product": "dot"},
+        {"competition": "dynamics", "inhibition": 0.7, "k": 20},
+        {"plasticity": "equation", "p": 2.5, "minibatch": 7, "scaled": False},
+        {"plasticity": "equation", "competition": "dynamics", "radius": 1.3, "k": 20},
+        {"plasticity": "equation", "competition": "none", "rate": 0.05, "k": 20},
+        {
+            "plasticity": "equation",
+            "start": "random",
+            "minibatch": 20,
+            "anneal_rows": 400,
+            "largest": True,
+            "rate": 0.04,
+        },
+        {"competition": "soft", "start": "random", "sharpness": 3.0, "k": 20},
+        {"field": 2, "pool": 2},
+    ),
     "forward_forward": (
         {"decorrelate": True},
         {"labels": "blocks", "step": "adagrad", "revisits": 2, "kept_rows": 5},
@@ -66,6 +78,10 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     ),
     "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
     "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),
+    "power_loss": (
+        {"minibatch": 7, "m": 2.5, "smoothing": 0.0},
+        {"m": 10.0, "beta1": 0.0, "memory_rows": 0},
+    ),
     "black_box": ({"noise": 0.2}, {"bits": 4, "range": 2.0}),
     "goodness": ({"temperature": 3.0},),
     "standardize": ({"memory_rows": 20},),
@@ -83,11 +99,18 @@ class Entry(NamedTuple):
     """Import string."""
     changed: dict[str, Any]
 
+    @property
+    def kernels(self) -> str:
+        """Name of what is compiled for it: two processes at once would both compile it."""
+        chosen = [self.changed.get(key, "") for key in ("labels", "competition", "plasticity")]
+        return "-".join([self.name, *filter(None, chosen)])
+
     def build(self, *, twin: bool = False, seed: int = SEED) -> Any:
         """The part, or its slow twin, from the same options and place."""
         options = resolve(self.target).Options
         fields = {field.name for field in msgspec.structs.fields(options)}
-        given = {key: value for key, value in SMALL.items() if key in fields} | self.changed
+        small = SMALL.get(self.name, {"units": 7} if "units" in fields else {})
+        given = small | self.changed
         made = self._twin_class() if twin else resolve(self.target)
         place = Place(WIDTH, SHAPE, CLASSES, seed)
         return made(options(**{self.kind: self.name}, **given), place)

@@ -8,25 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive.hebbian import Hebbian as Naive
+from rules.hebbian_layers import layer, learn, optdigits, rows
 
-from streamlearn.part import F32, Place, Rows
+from streamlearn.part import F32
 from streamlearn.rules.hebbian import Hebbian
 from streamlearn.rules.hebbian.ranks import unit_of_rank
-
-SEED = 20
-
-
-def layer(width_in: int, cls: Any = Hebbian, **options: Any) -> Any:
-    """A layer of the fast rule, or of its slow twin."""
-    place = Place(width_in, (width_in,), 2, SEED)
-    return cls(Hebbian.Options(rule="hebbian", **options), place)
-
-
-def learn(part: Any, x: F32, first: int = 0) -> F32:
-    """Learn rows [B, D]; returns their activities [B, H]."""
-    out = np.zeros((len(x), part.options.units), np.float32)
-    part.learn(Rows(x, out, np.full(len(x), -1, np.int32), first))
-    return out
 
 
 def infer(part: Any, x: F32) -> F32:
@@ -34,24 +20,6 @@ def infer(part: Any, x: F32) -> F32:
     out = np.zeros((len(x), part.options.units), np.float32)
     part.infer(x, out)
     return out
-
-
-def rows(count: int, width: int, kind: str, seed: int = SEED) -> F32:
-    """Rows around a few centres; "sparse": non-negative, half zero (fewer, and ranks would tie)."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((5, width))
-    x = centres[rng.integers(5, size=count)] + 0.5 * rng.standard_normal((count, width))
-    if kind == "sparse":
-        x = np.maximum(x, 0)
-    return np.ascontiguousarray(x, np.float32)
-
-
-def optdigits() -> F32:
-    """The bundled digits [3823, 64] of the first writers, in the order given."""
-    from streamlearn.data.source import load  # noqa: PLC0415  only the tests on digits need it
-
-    train = load("optdigits").train
-    return np.ascontiguousarray(train.X.reshape(len(train.X), -1), np.float32)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])

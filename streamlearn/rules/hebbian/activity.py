@@ -67,11 +67,20 @@ def _above(current: F32, gain: F32, theta: np.float32, base: F32) -> np.float32:
 
 
 @inlined
-def activate(current: F32, gain: F32, halves: int, from_mean: bool, base: F32, out: F32) -> None:  # noqa: FBT001  numba takes no keywords
+def activate(
+    current: F32,
+    gain: F32,
+    halves: int,
+    from_mean: bool,  # noqa: FBT001
+    scaled: bool,  # noqa: FBT001
+    base: F32,
+    out: F32,
+) -> None:
     """Turn currents I [H] into activities out [H], written; base [H] is room for the work.
 
     a = relu(I - theta)^(halves/2), out = a / sqrt(mean a^2), theta = 0 or mean I, both means over
     the units that have weights: so an activity is as large while units are still being recruited.
+    Not scaled, out = a.
     """
     total, living = _sum_and_living(current, gain)
     theta = total / np.float32(max(living, 1)) if from_mean else np.float32(0)
@@ -79,6 +88,9 @@ def activate(current: F32, gain: F32, halves: int, from_mean: bool, base: F32, o
     least = max(_NOISE * abs(theta), _FAINT)
     if not square > least * least * np.float32(living):
         out[:] = 0
+        return
+    if not scaled:
+        _raise_to(base, halves, out)
         return
     # So the largest is between H^-1/4 and H^1/4, and no power of it leaves float32.
     scale = np.sqrt(np.sqrt(np.float32(living)) / square)

@@ -1,9 +1,9 @@
-"""What competing units compute; the equations are in the package's docstring.
+"""Units that stay on the p-sphere; the equations are in the package's docstring.
 
 H units, D inputs, n active inputs of a row. One row is learned before the next is looked at.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from streamlearn.kernels import inlined, kernel
 from streamlearn.kernels.products import active_inputs, active_product
 from streamlearn.part import F32
 from streamlearn.rules.hebbian.activity import activate
+from streamlearn.rules.hebbian.powers import length, on_sphere, power, root, signed_power
 from streamlearn.rules.hebbian.ranks import LAST, highest_of, key_of, place_of, unit_of_rank
 
 F64 = NDArray[np.float64]
@@ -21,8 +22,8 @@ U32 = NDArray[np.uint32]
 Plain = tuple[Any, ...]
 """Plain tuples are handed to a kernel in half the time of named ones."""
 
-_SMALLEST, _LARGEST = 1e-4, 1e4
-"""Norms of stored weights beyond which a unit is rescaled, to keep powers within float32."""
+MEMORY_ROWS: Final = 1000.0
+"""Rows that the fading figures remember."""
 
 
 class Units(NamedTuple):
@@ -44,20 +45,29 @@ class Units(NamedTuple):
     """[H] the clock at the last win."""
     clock: I64
     """[1] rows learned."""
+    figures: F64
+    """[2] fading means over rows: of eq. 3, and of whether the dynamics were cut short."""
 
 
 class Settings(NamedTuple):
     """Options as the kernels want them; p and power as counts of halves."""
 
-    p: int
+    p: float
     power: int
     from_mean: bool
+    scaled: bool
+    dot: bool
     k: int
     delta: float
     rate: float
     floor: float
     conscience: float
     patience: int
+    inhibition: float
+    h_star: float
+    max_steps: int
+    extent: float
+    """Norms of stored weights are kept between this and its inverse, so powers stay in float32."""
 
 
 class Scratch(NamedTuple):
@@ -71,71 +81,57 @@ class Scratch(NamedTuple):
     """[H] I."""
     base: F32
     """[H] what an activity is the power of."""
+    plain: F32
+    """[H] plain products of weights and row, where those are the answer."""
+    room: F32
+    """[4, H] for the dynamics."""
     key: I32
     """[H] integers in the order of the scores."""
 
 
 @inlined
-def _power(base: float, halves: int) -> float:
-    """base^(halves/2) for base >= 0."""
-    result = np.sqrt(base) if halves % 2 else 1.0
-    for _ in range(halves // 2):
-        result *= base
-    return result
-
-
-@inlined
-def _root(size: float, halves: int) -> float:
-    """size^(1/p); p = 2 needs no logarithm."""
-    root: float = np.sqrt(size) if halves == 4 else size ** (2.0 / halves)
-    return root
-
-
-@inlined
-def _on_sphere(value: F32, halves: int) -> bool:
-    """Bring a row's active inputs [n], written, to p-norm 1; False where the row is all zeros."""
-    total = 0.0
-    if halves == 4:
-        for a in range(value.shape[0]):
-            total += np.float64(value[a]) * value[a]
-    else:
-        for a in range(value.shape[0]):
-            total += _power(abs(np.float64(value[a])), halves)
-    if not 0.0 < total < np.inf:
-        return False
-    factor = 1.0 / _root(total, halves)
-    for a in range(value.shape[0]):
-        value[a] = np.float32(value[a] * factor)
-    return True
-
-
-@inlined
-def _first(scratch: Scratch, n: int) -> Scratch:
+def first(scratch: Scratch, n: int) -> Scratch:
     """The same room, with active inputs cut to the n that there are."""
     active, z = scratch.active[:n], scratch.z[:n]
-    return Scratch(active, z, scratch.current, scratch.base, scratch.key)
+    return Scratch(
+        active, z, scratch.current, scratch.base, scratch.plain, scratch.room, scratch.key
+    )
 
 
 @inlined
-def _respond(x: F32, units: Units, settings: Settings, scratch: Scratch, out: F32) -> int:
+def respond(x: F32, units: Units, settings: Settings, scratch: Scratch, out: F32) -> int:
     """Write the activity out [H] of the row x [D] and its currents; returns n.
 
     A row of zeros has no direction: its activity is zero, and 0 is returned.
     """
     n = active_inputs(x, scratch.active, scratch.z)
-    if not _on_sphere(scratch.z[:n], settings.p):
+    if not on_sphere(scratch.z[:n], settings.p):
         out[:] = 0
         return 0
     current, gain = scratch.current, units.gain
     active_product(units.powered, scratch.active[:n], scratch.z[:n], current)
     for h in range(out.shape[0]):
         current[h] *= gain[h]
-    activate(current, gain, settings.power, settings.from_mean, scratch.base, out)
+    if settings.dot:
+        _plain_products(units, settings, scratch, n)
+        current = scratch.plain
+    activate(current, gain, settings.power, settings.from_mean, settings.scaled, scratch.base, out)
     return n
 
 
 @inlined
-def _score(units: Units, settings: Settings, scratch: Scratch) -> None:
+def _plain_products(units: Units, settings: Settings, scratch: Scratch, n: int) -> None:
+    """Write W z / |z|_2 [H], z the n active inputs."""
+    plain, z = scratch.plain, scratch.z[:n]
+    active_product(units.weights, scratch.active[:n], z, plain)
+    factor = 1.0 / length(z)
+    for h in range(plain.shape[0]):
+        size = units.size[h]
+        plain[h] *= np.float32(factor / root(size, settings.p)) if size > 0 else np.float32(0)
+
+
+@inlined
+def score(units: Units, settings: Settings, scratch: Scratch) -> None:
     """Score = I - conscience (load - 1) [H] is written as keys; load <- (1 - 1/H) load."""
     current, key, load, gain = scratch.current, scratch.key, units.load, units.gain
     conscience, fade = np.float32(settings.conscience), np.float32(1 - 1 / load.shape[0])
@@ -146,37 +142,28 @@ def _score(units: Units, settings: Settings, scratch: Scratch) -> None:
 
 
 @inlined
-def _powered(weight: np.float32, p: int) -> np.float32:
-    """sign(V) |V|^(p-1)."""
-    size = _power(abs(np.float64(weight)), p - 2)
-    # Numbers too small to be normal would slow the product a hundredfold.
-    size = size if size > 1e-30 else 0.0
-    return np.float32(size if weight > 0 else -size)
-
-
-@inlined
-def _measure(units: Units, h: int, p: int, factor: float) -> None:
+def _measure(units: Units, h: int, p: float, factor: float) -> None:
     """Multiply V[:, h] by a factor and find its size, power and gain afresh; all are written."""
     weights, powered = units.weights, units.powered
     size = 0.0
     for i in range(weights.shape[0]):
         stored = np.float32(weights[i, h] * factor)
         weights[i, h] = stored
-        size += _power(abs(np.float64(stored)), p)
+        size += power(abs(np.float64(stored)), p)
         if p != 4:
-            powered[i, h] = _powered(stored, p)
+            powered[i, h] = signed_power(stored, p)
     units.size[h] = size
     _set_gain(units, h, p)
 
 
 @inlined
-def _set_gain(units: Units, h: int, p: int) -> None:
+def _set_gain(units: Units, h: int, p: float) -> None:
     size = units.size[h]
-    units.gain[h] = np.float32(_root(size, p) / size) if size > 0 else np.float32(0)
+    units.gain[h] = np.float32(root(size, p) / size) if size > 0 else np.float32(0)
 
 
 @inlined
-def _add(units: Units, h: int, step: float, scratch: Scratch, p: int) -> float:
+def _add(units: Units, h: int, step: float, scratch: Scratch, p: float) -> float:
     """V_h <- V_h + step z at the active inputs [n]; returns by how much sum |V_h|^p grew."""
     weights, active, z = units.weights, scratch.active, scratch.z
     growth, part = 0.0, np.float32(step)
@@ -192,7 +179,7 @@ def _add(units: Units, h: int, step: float, scratch: Scratch, p: int) -> float:
 
 
 @inlined
-def _add_powers(units: Units, h: int, step: np.float32, scratch: Scratch, p: int) -> float:
+def _add_powers(units: Units, h: int, step: np.float32, scratch: Scratch, p: float) -> float:
     """Do as `_add` does, with powers besides."""
     weights, powered, active, z = units.weights, units.powered, scratch.active, scratch.z
     growth = 0.0
@@ -201,27 +188,27 @@ def _add_powers(units: Units, h: int, step: np.float32, scratch: Scratch, p: int
         old = weights[i, h]
         new = old + step * z[a]
         weights[i, h] = new
-        growth += _power(abs(np.float64(new)), p) - _power(abs(np.float64(old)), p)
-        powered[i, h] = _powered(new, p)
+        growth += power(abs(np.float64(new)), p) - power(abs(np.float64(old)), p)
+        powered[i, h] = signed_power(new, p)
     return growth
 
 
 @inlined
-def _pull(units: Units, h: int, step: float, scratch: Scratch, p: int) -> None:
+def _pull(units: Units, h: int, step: float, scratch: Scratch, settings: Settings) -> None:
     """Move unit h by step z, then carry it to the p-sphere.
 
     W <- (W + step z) / |W + step z|_p, as V <- V + step size^(1/p) z with `size` following.
     """
-    size = units.size
-    size[h] += _add(units, h, step * _root(size[h], p), scratch, p)
+    size, p = units.size, settings.p
+    size[h] += _add(units, h, step * root(size[h], p), scratch, p)
     _set_gain(units, h, p)
-    norm = _root(size[h], p)
-    if not _SMALLEST < norm < _LARGEST:
+    norm = root(size[h], p)
+    if not 1.0 / settings.extent < norm < settings.extent:
         _measure(units, h, p, 1.0 / norm)
 
 
 @inlined
-def _recruit(units: Units, h: int, scratch: Scratch, p: int) -> None:
+def recruit(units: Units, h: int, scratch: Scratch, p: float) -> None:
     """Give unit h the row as its weights; its moves begin anew, its load is the fair share."""
     units.weights[:, h] = 0
     for a in range(scratch.active.shape[0]):
@@ -233,24 +220,24 @@ def _recruit(units: Units, h: int, scratch: Scratch, p: int) -> None:
 
 
 @inlined
-def _rate(moves: int, settings: Settings) -> float:
+def rate_of(moves: int, first: float, floor: float) -> float:
     """The rate eta = max(rate_floor, rate / (1 + moves)), 0 where nothing moves."""
-    return max(settings.rate / (1.0 + moves), settings.floor) if settings.rate > 0 else 0.0
+    return max(first / (1.0 + moves), floor) if first > 0 else 0.0
 
 
 @inlined
-def _attract(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
+def attract(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
     """W <- (1 - eta) W + eta z, up to its norm."""
-    eta = _rate(units.moves[h], settings)
-    _pull(units, h, eta / (1.0 - eta), scratch, settings.p)
+    eta = rate_of(units.moves[h], settings.rate, settings.floor)
+    _pull(units, h, eta / (1.0 - eta), scratch, settings)
     units.moves[h] += 1
 
 
 @inlined
-def _repel(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
+def repel(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
     """W <- W - delta eta (z - I W), up to its norm."""
-    eta = settings.delta * _rate(units.moves[h], settings)
-    _pull(units, h, -eta / (1.0 + eta * scratch.current[h]), scratch, settings.p)
+    eta = settings.delta * rate_of(units.moves[h], settings.rate, settings.floor)
+    _pull(units, h, -eta / (1.0 + eta * scratch.current[h]), scratch, settings)
     # Counted too: a unit that is often last would else be pushed about at its first rate for ever.
     units.moves[h] += 1
 
@@ -258,16 +245,26 @@ def _repel(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
 @inlined
 def _compete(units: Units, settings: Settings, scratch: Scratch) -> None:
     """Attract the winner to the row, repel the k-th; the winner's load and last win are written."""
-    _score(units, settings, scratch)
+    score(units, settings, scratch)
     highest = highest_of(scratch.key)
     winner = place_of(scratch.key, highest, 1)
+    overlap = np.float64(scratch.current[winner])
     if settings.rate > 0:
         loser = unit_of_rank(scratch.key, settings.k, highest) if settings.delta > 0 else -1
-        _attract(units, winner, settings, scratch)
+        attract(units, winner, settings, scratch)
         if loser >= 0:
-            _repel(units, loser, settings, scratch)
+            overlap -= settings.delta * scratch.current[loser]
+            repel(units, loser, settings, scratch)
     units.load[winner] += 1
     units.last_win[winner] = units.clock[0]
+    note(units.figures, units.clock[0], 0, overlap)
+
+
+@inlined
+def note(figures: F64, rows: int, figure: int, value: float) -> None:
+    """Take the value of the rows-th row into a fading mean."""
+    share = max(1.0 / MEMORY_ROWS, 1.0 / rows)
+    figures[figure] += share * (value - figures[figure])
 
 
 @inlined
@@ -276,7 +273,7 @@ def _learn_row(units: Units, settings: Settings, scratch: Scratch) -> None:
     turn = units.clock[0] % units.last_win.shape[0]
     units.clock[0] += 1
     if units.clock[0] - units.last_win[turn] > settings.patience:
-        _recruit(units, turn, scratch, settings.p)
+        recruit(units, turn, scratch, settings.p)
     else:
         _compete(units, settings, scratch)
 
@@ -289,9 +286,9 @@ def learn(x: F32, units: Plain, settings: Plain, scratch: Plain, out: F32) -> No
     """
     state, setting, room = Units(*units), Settings(*settings), Scratch(*scratch)
     for b in range(x.shape[0]):
-        n = _respond(x[b], state, setting, room, out[b])
+        n = respond(x[b], state, setting, room, out[b])
         if n > 0:
-            _learn_row(state, setting, _first(room, n))
+            _learn_row(state, setting, first(room, n))
 
 
 @kernel
@@ -299,32 +296,32 @@ def infer(x: F32, units: Plain, settings: Plain, scratch: Plain, out: F32) -> No
     """Write the activities out [B, H] of the rows x [B, D]; only scratch is written besides."""
     state, setting, room = Units(*units), Settings(*settings), Scratch(*scratch)
     for b in range(x.shape[0]):
-        _respond(x[b], state, setting, room, out[b])
+        respond(x[b], state, setting, room, out[b])
 
 
 @kernel
-def derive(units: Plain, p: int) -> None:
+def derive(units: Plain, p: float) -> None:
     """Write powers [D, H] and gains [H] from weights and sizes."""
     state = Units(*units)
     D, H = state.weights.shape
     if p != 4:
         for i in range(D):
             for h in range(H):
-                state.powered[i, h] = _powered(state.weights[i, h], p)
+                state.powered[i, h] = signed_power(state.weights[i, h], p)
     for h in range(H):
         _set_gain(state, h, p)
 
 
 @kernel
-def norms(weights: F32, size: F64, p: int, out: F64) -> None:
+def norms(weights: F32, size: F64, p: float, out: F64) -> None:
     """Write the p-norms out [H] of W as it really is: |V|_p / size^(1/p), 0 without weights."""
     D, H = weights.shape
     out[:] = 0
     for i in range(D):
         for h in range(H):
-            out[h] += _power(abs(np.float64(weights[i, h])), p)
+            out[h] += power(abs(np.float64(weights[i, h])), p)
     for h in range(H):
-        out[h] = _root(out[h] / size[h], p) if size[h] > 0 else 0.0
+        out[h] = root(out[h] / size[h], p) if size[h] > 0 else 0.0
 
 
 @kernel
@@ -332,4 +329,4 @@ def rates(moves: I64, settings: Plain, out: F64) -> None:
     """Write the rates out [H]."""
     setting = Settings(*settings)
     for h in range(out.shape[0]):
-        out[h] = _rate(moves[h], setting)
+        out[h] = rate_of(moves[h], setting.rate, setting.floor)

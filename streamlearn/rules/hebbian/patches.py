@@ -1,0 +1,125 @@
+"""Units that look at every patch of an image, as a convolution does.
+
+Each patch is a row of its own to the units; all positions share them. They answer to all patches of
+an image before they learn from any. What they answer is averaged over squares of `pool` by `pool`
+positions, those at the edge too.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from streamlearn.errors import ConfigError
+from streamlearn.part import F32, Arrays, Place
+from streamlearn.rules.hebbian.options import HebbianOptions
+
+_IMAGE_AXES: Final = (2, 3)
+
+
+def _wrong(side: int, shape: tuple[int, ...]) -> str:
+    if len(shape) not in _IMAGE_AXES:
+        return (
+            f"field: expected rows of shape [h, w] or [h, w, channels], got {list(shape)}; "
+            "give stream.shape, or set field to 0"
+        )
+    least = min(shape[:2])
+    return (
+        f"field: expected at most {least}, the image's side, got {side}; lower it"
+        if side > least
+        else ""
+    )
+
+
+class Patches:
+    """A machine for rows, made one for images.
+
+    Parameters
+    ----------
+    options
+        `field`, `stride` and `pool`; the rest is the machine's.
+    place
+        Rows are images [h, w] or [h, w, channels].
+    machine
+        Class of the units.
+
+    Raises
+    ------
+    ConfigError
+        Where rows are no images, or smaller than a field.
+
+    """
+
+    def __init__(self, options: HebbianOptions, place: Place, machine: Any) -> None:
+        side, shape = options.field, place.shape_in
+        if line := _wrong(side, shape):
+            raise ConfigError([line])
+        self._image = (*shape[:2], *(shape[2:] or (1,)))
+        self._options = options
+        self.shape_field = (side, side, *shape[2:])
+        width = int(np.prod(self.shape_field))
+        self._machine = machine(options, Place(width, self.shape_field, place.classes, place.seed))
+        self._grid = tuple((n - side) // options.stride + 1 for n in shape[:2])
+        self._answers = np.zeros((int(np.prod(self._grid)), options.units), np.float32)
+
+    @property
+    def shape_out(self) -> tuple[int, ...]:
+        """Rows and columns of pooled positions, units."""
+        rows, columns = (-(-n // self._options.pool) for n in self._grid)
+        return rows, columns, self._options.units
+
+    @property
+    def looks(self) -> int:
+        """Weights of a unit that a row reads, over all positions."""
+        return int(np.prod(self._grid) * np.prod(self.shape_field))
+
+    def _patches(self, row: F32) -> F32:
+        """Every patch [P, n] of a row [D], a copy."""
+        side, stride = self._options.field, self._options.stride
+        seen = sliding_window_view(row.reshape(self._image), (side, side), axis=(0, 1))
+        seen = seen[::stride, ::stride].transpose(0, 1, 3, 4, 2)
+        return np.ascontiguousarray(seen).reshape(len(self._answers), -1)
+
+    def _pooled(self, answers: F32, out: F32) -> None:
+        """Write the means [H'] over squares of positions of the answers [P, H]."""
+        pool = self._options.pool
+        image = answers.reshape(*self._grid, -1)
+        starts = [np.arange(0, n, pool) for n in self._grid]
+        sums = np.add.reduceat(np.add.reduceat(image, starts[0], axis=0), starts[1], axis=1)
+        counts = [np.diff([*start, n]) for start, n in zip(starts, self._grid, strict=True)]
+        means = sums / np.multiply.outer(*counts)[:, :, None]
+        out[:] = means.reshape(-1)
+
+    def learn(self, x: F32, out: F32) -> None:
+        """Write the pooled activities of each row, and learn from all its patches."""
+        for b in range(len(x)):
+            patches = self._patches(x[b])
+            self._machine.infer(patches, self._answers)
+            self._pooled(self._answers, out[b])
+            self._machine.learn(patches, self._answers)
+
+    def infer(self, x: F32, out: F32) -> None:
+        """Write them, change nothing."""
+        answers = np.empty_like(self._answers)
+        for b in range(len(x)):
+            self._machine.infer(self._patches(x[b]), answers)
+            self._pooled(answers, out[b])
+
+    def arrays(self) -> Arrays:
+        """The machine's state."""
+        state: Arrays = self._machine.arrays()
+        return state
+
+    def restored(self) -> None:
+        """Rebuild what follows from the state."""
+        self._machine.restored()
+
+    def fields(self) -> F32:
+        """Weights [H, n], a copy."""
+        weights: F32 = self._machine.fields()
+        return weights
+
+    def gauges(self) -> dict[str, float]:
+        """The machine's figures; its rows are patches."""
+        shown: dict[str, float] = self._machine.gauges()
+        return shown
