@@ -3,7 +3,7 @@
     make reproduce-kh                            all of it on MNIST, about an hour on two cores
     make reproduce-kh ARGS='readout powers'      some steps; units are kept in --state
     make reproduce-kh ARGS="--data cifar10"      the other set of the paper
-    make reproduce-kh ARGS=--short               a small layer on the bundled digits: seconds, for CI
+    make reproduce-kh ARGS=--short               a small layer on the bundled digits: for CI
 
 Units learn without labels for a set number of passes on the paper's annealed schedule
 (`competition = "ranking"`, `plasticity = "equation"`); then a `power_loss` head reads what they say

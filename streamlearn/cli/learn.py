@@ -28,8 +28,8 @@ def evaluate(file: Path, *, json: bool, settings: tuple[str, ...], **how: Any) -
     """Learn a data set without sockets, and report.
 
     Each row is predicted before it is learned; rows that the data set holds out are never learned
-    and give the held-out error. SRC is a set's name (optdigits, mnist, fashion-mnist), a folder of
-    idx files, a .npz with X, y and is_test, or a .csv.
+    and give the held-out error. SRC is a set's name (optdigits, mnist, fashion-mnist, cifar10), a
+    folder of idx files, a .npz with X, y and is_test, or a .csv.
     """
     from streamlearn import data
     from streamlearn.evaluate import evaluate as learn

@@ -50,9 +50,9 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 def send(src: str, *, to: str, **how: Any) -> None:
     """Play a data set to a daemon.
 
-    Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist), a
-    folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video file, which
-    is sent in grey. A slow daemon slows the sending.
+    Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist,
+    cifar10), a folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video
+    file, which is sent in grey. A slow daemon slows the sending.
     """
     from streamlearn import data
     from streamlearn.client import Producer

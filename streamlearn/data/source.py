@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamlearn import config
+from streamlearn.data.cifar import load_cifar
 from streamlearn.data.dataset import Dataset
 from streamlearn.data.files import load_csv, load_npz
 from streamlearn.data.idx import load_idx
@@ -25,8 +26,8 @@ def load(
     Parameters
     ----------
     src
-        The name of a standard set (`optdigits`, `mnist`, `fashion-mnist`), a folder of idx files,
-        a `.npz`, `.csv` or video file. A folder that has a set's name is `./mnist`.
+        The name of a standard set (`optdigits`, `mnist`, `fashion-mnist`, `cifar10`), a folder of
+        idx files, a `.npz`, `.csv` or video file. A folder that has a set's name is `./mnist`.
     environment
         Where standard sets are looked for; left out, as the process's environment says.
     new_bar
@@ -69,7 +70,8 @@ def _standard(
     if download is None:
         bundled = load_npz(Path(__file__).parent / f"{name}.npz", name)
         return bundled.shaped((8, 8))
-    return load_idx(folder_of(name, download, environment, new_bar), name)
+    folder = folder_of(name, download, environment, new_bar)
+    return (load_cifar if name == "cifar10" else load_idx)(folder, name)
 
 
 def _file(path: Path) -> Dataset:

@@ -1,10 +1,12 @@
 """The standard sets by name: where they are looked for, and where they are downloaded from."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, Protocol
 
 from streamlearn.config import Environment
+from streamlearn.data.archive import unpack
+from streamlearn.data.cifar import TEST, TRAIN
 from streamlearn.errors import UsageError
 
 
@@ -13,6 +15,19 @@ class Download(NamedTuple):
 
     mirrors: tuple[str, ...]
     sha256: dict[str, str]
+    """Each file that is fetched, and its hash."""
+    members: tuple[str, ...] = ()
+    """The set's files, where what is fetched is a tar of them, with their folder in it."""
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files of which the set consists."""
+        return [PurePosixPath(member).name for member in self.members] or list(self.sha256)
+
+    @property
+    def folders(self) -> list[str]:
+        """Folders within the set's own that may hold them: itself, or the tar's."""
+        return [".", *{str(PurePosixPath(member).parent) for member in self.members}]
 
 
 class Bar(Protocol):
@@ -72,6 +87,15 @@ SETS: Final[dict[str, Download | None]] = {
             ),
         },
     ),
+    "cifar10": Download(
+        ("https://www.cs.toronto.edu/~kriz/",),
+        {
+            "cifar-10-binary.tar.gz": (
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+            ),
+        },
+        tuple(f"cifar-10-batches-bin/{file}" for file in (*TRAIN, *TEST)),
+    ),
 }
 
 
@@ -94,21 +118,36 @@ def folder_of(
     cached = environment.cache / "data" / name
     places = [cached] if environment.data is None else [environment.data / name, cached]
     for place in places:
-        if _holds(place, download.sha256):
-            return place
-    looked = f"{_where(environment, name)} nor in {cached}"
+        folder = _fullest(place, download)
+        if not _missing(folder, download):
+            return folder
+    looked = f"{_where(environment, name, download)} nor in {cached}"
     _download(f"{name}: not in {looked}", download, cached, new_bar)
     return cached
 
 
-def _where(environment: Environment, name: str) -> str:
+def _where(environment: Environment, name: str, download: Download) -> str:
     if environment.data is None:
         return "$STREAMLEARN_DATA (not set)"
-    return f"$STREAMLEARN_DATA ({environment.data / name})"
+    folder = _fullest(environment.data / name, download)
+    missing = _missing(folder, download)
+    some = len(missing) < len(download.files)
+    return f"$STREAMLEARN_DATA ({folder}{' without ' + ', '.join(missing) if some else ''})"
 
 
-def _holds(folder: Path, files: dict[str, str]) -> bool:
-    return all((folder / f).exists() or (folder / f.removesuffix(".gz")).exists() for f in files)
+def _fullest(place: Path, download: Download) -> Path:
+    """The folder that holds most of the set's files."""
+    folders = [place / inner for inner in download.folders]
+    return min(folders, key=lambda folder: len(_missing(folder, download)))
+
+
+def _missing(folder: Path, download: Download) -> list[str]:
+    """Files of the set that are not there, neither as they are named nor unzipped."""
+    return [
+        file
+        for file in download.files
+        if not any((folder / name).exists() for name in (file, file.removesuffix(".gz")))
+    ]
 
 
 def _download(
@@ -119,7 +158,7 @@ def _download(
     except ImportError:
         raise UsageError(
             f"{why}; to download it, pip install 'streamlearn[data]', or put "
-            f"{', '.join(download.sha256)} there"
+            f"{', '.join(download.files)} there"
         ) from None
     pooch.get_logger().setLevel("WARNING")
     for file, sha256 in download.sha256.items():
@@ -129,6 +168,9 @@ def _download(
         finally:
             if bar:
                 bar.close()
+        if download.members:
+            unpack(folder / file, download.members, folder)
+            (folder / file).unlink(missing_ok=True)
 
 
 def _retrieve(
