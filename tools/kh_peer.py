@@ -2,10 +2,10 @@
 
     python tools/kh_peer.py Unsupervised_learning_algorithm_MNIST.ipynb
 
-The notebook is that of github.com/DimaKrotov/Biological_Learning; its cell that learns is run as it
 The notebook is that of github.com/DimaKrotov/Biological_Learning; its cell that learns is run as
-it is, without its drawing, on the first rows of MNIST, with 2,000 units and the paper's constants.
-Both learn the same minibatches by the same rule; numpy may use all cores, ours uses one.
+it is, without its drawing, on the first rows of MNIST, with 2,000 units and the paper's
+constants. Both learn the same minibatches by the same rule; numpy may use all cores, ours uses one.
+"""
 
 import argparse
 import sys

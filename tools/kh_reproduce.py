@@ -55,6 +55,9 @@ class Experiment:
     """Percent of rows that it gets wrong."""
     k: int = 7
     """Not in the paper; the published code's default is 2."""
+    patience: float = 100.0
+    """Ours: times so many units' rows without a win, and a unit begins anew as a row; without that
+    about one in eight stays the noise that it began as."""
     units: int = 2000
     minibatch: int = 100
     head_minibatch: int = 100
@@ -124,7 +127,7 @@ def layer(experiment: Experiment, shape: tuple[int, ...], power: float) -> Hebbi
         rate=experiment.rate,
         anneal_rows=1,
         conscience=0.0,
-        patience=1e6,
+        patience=experiment.patience,
         threshold="zero",
         power=power,
         product="dot",
@@ -190,6 +193,8 @@ def head(experiment: Experiment, rate: float) -> PowerLoss:
         m=experiment.m,
         smoothing=0.0,
         rate=rate,
+        beta2=0.999,
+        epsilon=1e-8,
         minibatch=experiment.head_minibatch,
         memory_rows=max(1000, experiment.head_minibatch),
     )

@@ -82,7 +82,11 @@ class Hebbian:
             for j in range(columns):
                 up, left = i * options.stride, j * options.stride
                 patch = image[up : up + options.field, left : left + options.field]
-                patches[i, j] = patch.reshape(-1).tolist()
+                values = patch.reshape(-1).astype(float)
+                centred = values - values.mean()
+                if np.abs(centred).max() <= 1e-5 * np.abs(values).max():
+                    centred[:] = 0
+                patches[i, j] = centred.tolist()
         return patches
 
     def _pooled(self, row: F32) -> F32:

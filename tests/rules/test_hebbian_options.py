@@ -103,7 +103,8 @@ def test_patches_are_rows_to_the_units() -> None:
     """A field as large as the image is the layer itself; smaller ones give an image of answers."""
     x = optdigits()[:400]
     whole, field = layer(64, units=10), layer(64, shape=(8, 8), units=10, field=8)
-    np.testing.assert_array_equal(learn(whole, x), learn(field, x))
+    centred = np.ascontiguousarray(x - x.mean(axis=1, keepdims=True))
+    np.testing.assert_array_equal(learn(whole, centred), learn(field, x))
     part = layer(64, shape=(8, 8), units=10, field=3, stride=1, pool=2)
     assert part.shape_out == (3, 3, 10)
     assert part.receptive_fields().shape == (10, 3, 3)
@@ -117,6 +118,24 @@ def test_patches_are_rows_to_the_units() -> None:
     part.infer(np.ascontiguousarray(moved.reshape(-1, 64)), shifted)
     left, right = again.reshape(-1, 3, 3, 10)[:, :, 0], shifted.reshape(-1, 3, 3, 10)[:, :, 1]
     np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_patch_counts_by_its_contrast() -> None:
+    """Brightness changes nothing; patches of one grey, zero or not, teach and say nothing."""
+    x = optdigits()[:200]
+    part = layer(64, shape=(8, 8), units=10, field=3)
+    out = np.zeros((len(x), part.width_out), np.float32)
+    part.learn(Rows(x, out, np.full(len(x), -1, np.int32), 0))
+    dark, bright = np.zeros_like(out), np.zeros_like(out)
+    part.infer(x, dark)
+    part.infer(x + np.float32(16), bright)
+    np.testing.assert_allclose(dark, bright, rtol=1e-2, atol=1e-2)
+    state = {name: array.copy() for name, array in part.arrays().items()}
+    grey = np.full((3, 64), 0.3, np.float32) * np.float32([[1], [0], [7]])
+    part.learn(Rows(grey, out[:3], np.full(3, -1, np.int32), 200))
+    assert not out[:3].any()
+    for name, array in part.arrays().items():
+        np.testing.assert_array_equal(array, state[name], err_msg=name)
 
 
 def test_patches_of_an_image_with_channels() -> None:

@@ -1,8 +1,9 @@
 """Units that look at every patch of an image, as a convolution does.
 
-Each patch is a row of its own to the units; all positions share them. They answer to all patches of
-an image before they learn from any. What they answer is averaged over squares of `pool` by `pool`
-positions, those at the edge too.
+Each patch is a row of its own to the units; all positions share them. Its mean is taken off, as
+units would else learn brightness before all; a patch without contrast is a row of zeros. They
+answer to all patches of an image before they learn from any. What they answer is averaged over
+squares of `pool` by `pool` positions, those at the edge too.
 """
 
 from typing import Any, Final
@@ -15,6 +16,8 @@ from streamlearn.part import F32, Arrays, Place
 from streamlearn.rules.hebbian.options import HebbianOptions
 
 _IMAGE_AXES: Final = (2, 3)
+_FAINT: Final = 1e-5
+"""Contrast of a patch, over its brightness, that is rounding."""
 
 
 def _wrong(side: int, shape: tuple[int, ...]) -> str:
@@ -74,11 +77,15 @@ class Patches:
         return int(np.prod(self._grid) * np.prod(self.shape_field))
 
     def _patches(self, row: F32) -> F32:
-        """Every patch [P, n] of a row [D], a copy."""
+        """Every patch [P, n] of a row [D], of mean zero."""
         side, stride = self._options.field, self._options.stride
         seen = sliding_window_view(row.reshape(self._image), (side, side), axis=(0, 1))
         seen = seen[::stride, ::stride].transpose(0, 1, 3, 4, 2)
-        return np.ascontiguousarray(seen).reshape(len(self._answers), -1)
+        patches = np.ascontiguousarray(seen).reshape(len(self._answers), -1)
+        centred: F32 = patches - patches.mean(axis=1, keepdims=True)
+        faint = np.abs(centred).max(axis=1) <= _FAINT * np.abs(patches).max(axis=1)
+        centred[faint] = 0
+        return centred
 
     def _pooled(self, answers: F32, out: F32) -> None:
         """Write the means [H'] over squares of positions of the answers [P, H]."""
