@@ -17,7 +17,8 @@ demo: $(VENV)/.demo ## the real daemon learns digits from a live stream, in fron
 	$(BIN)/streamlearn demo $(ARGS)
 
 test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in where it is set
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not live" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not live and not daemon" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 -m daemon $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m live $(ARGS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## ruff and mypy --strict

@@ -36,31 +36,22 @@ threads = 1
 settings.register_profile("shared machine", deadline=None)  # a law holds however slow it is tried
 settings.load_profile("shared machine")
 
-LIVE = (
-    "test_bench",
-    "test_cli_live",
-    "test_daemon",
-    "test_daemon_forward_forward",
-    "test_ingest",
-    "test_publish",
-    "test_rubbish_daemon",
-    "test_threads",
-)
+DAEMON = ("test_cli_live", "test_daemon", "test_daemon_learners", "test_rubbish_daemon")
+"""Modules of tests that start daemons; they come after the others, who compile the kernels."""
+LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must not share the machine, and what one process does as it shares kernels."""
+    """Mark what runs later or alone, and what one process runs as it shares kernels."""
     for item in items:
+        if item.path.stem in DAEMON:
+            item.add_marker(pytest.mark.daemon)
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
-        entry = (
-            item.callspec.params.get("entry")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else None
-        )
-        if entry is not None:
-            item.add_marker(pytest.mark.xdist_group(entry.kernels))
+        parameters = getattr(item, "callspec", None)
+        if parameters is not None and "entry" in parameters.params:
+            item.add_marker(pytest.mark.xdist_group(parameters.params["entry"].kernels))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

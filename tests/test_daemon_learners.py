@@ -1,4 +1,4 @@
-"""Forward-Forward through the real daemon: every kind of labels and read-out, across a restart."""
+"""Every learner through the real daemon: from a socket to a prediction, across a restart."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +91,44 @@ units = 20
 [[head]]
 kind = "softmax"
 """,
+    "units that inhibit each other, read out as published": """
+[[layer]]
+rule = "hebbian"
+competition = "dynamics"
+units = 40
+p = 3.0
+power = 4.5
+threshold = "zero"
+product = "dot"
+scaled = false
+[[head]]
+kind = "power_loss"
+minibatch = 4
+""",
+    "eq. 2 in minibatches, stopped within one": """
+[[layer]]
+rule = "hebbian"
+plasticity = "equation"
+units = 40
+minibatch = 25
+largest = true
+start = "random"
+[[layer]]
+rule = "hebbian"
+units = 30
+[[head]]
+kind = "softmax"
+""",
+    "soft competition over patches": """
+[[layer]]
+rule = "hebbian"
+competition = "soft"
+units = 12
+field = 3
+pool = 2
+[[head]]
+kind = "power_loss"
+""",
 }
 
 
@@ -115,7 +153,7 @@ def test_from_a_socket_to_a_prediction_across_a_restart(
     name: str, daemon: Callable[..., DaemonProcess], config_file: Callable[..., Path]
 ) -> None:
     """Every read-out publishes the same messages; a restart changes no bit; gauges are shown."""
-    file = config_file(STREAM + LEARNERS[name], "ff.toml")
+    file = config_file(STREAM + LEARNERS[name], "learner.toml")
     one = daemon(file)
     heard = []
     for begin, end in ((0, 120), (120, 300)):
@@ -125,7 +163,8 @@ def test_from_a_socket_to_a_prediction_across_a_restart(
             heard += play(one, begin, end, subscriber)
         if end == 300:
             page = one.get("/metrics")[1]
-            assert 'streamlearn_layer_goodness_positive{layer="layer1"}' in page
+            gauge = "lyapunov" if '"hebbian"' in LEARNERS[name] else "goodness_positive"
+            assert f'streamlearn_layer_{gauge}{{layer="layer1"}}' in page
             assert 'streamlearn_layer_dead_share{layer="layer1"}' in page
         assert one.stop() == 0
         if end < 300:
