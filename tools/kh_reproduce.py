@@ -33,7 +33,7 @@ from streamlearn.rules.hebbian import Hebbian
 
 DOCS: Final = RESULTS.parent
 STATE: Final = Path("state-reproduce")
-SHORT_LIMIT: Final = 0.3
+SHORT_LIMIT: Final = 0.1
 """A small layer must make at most this share of the errors of the commonest class."""
 _BLOCK: Final = 6000
 
@@ -90,7 +90,16 @@ CIFAR10: Final = Experiment(
     published={"test": 49.25, "train": 44.95, "backprop": 44.74},
 )
 SHORT: Final = replace(
-    MNIST, name="optdigits", units=100, passes=20, rates=((20, 1e-3),), minibatch=20, powers=(4.5,)
+    MNIST,
+    name="optdigits",
+    p=3.0,
+    k=5,
+    patience=20.0,
+    units=100,
+    passes=20,
+    rates=((20, 1e-3),),
+    minibatch=20,
+    powers=(4.5,),
 )
 EXPERIMENTS: Final = {one.name: one for one in (MNIST, CIFAR10, SHORT)}
 
