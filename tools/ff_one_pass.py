@@ -45,6 +45,12 @@ class Line(NamedTuple):
 LINES: Final[dict[str, Line]] = {
     "mnist": Line("forward_forward_mnist.toml", "projection, decorrelated, two layers", asked=1.5),
     "fast": Line("forward_forward_fast.toml", "projection, decorrelated, one layer", asked=2.1),
+    "fast-constant": Line(
+        "forward_forward_fast.toml",
+        "the same with steps that never fall",
+        ("layer.0.rate_floor=1.0",),
+        1.9,
+    ),
     "blocks": Line(
         "forward_forward_fast.toml",
         "class blocks, one layer",

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from streamlearn.kernels.random import generator
@@ -69,6 +70,9 @@ class Hebbian:
         if options.field:
             side = options.field
             self.shape_field = (side, side, *place.shape_in[2:])
+            patches = len(self._patches(np.zeros(place.width_in, np.float32)))
+            floor, patience = options.rate_floor / patches, options.patience * patches
+            options = msgspec.structs.replace(options, rate_floor=floor, patience=patience)
             place = place._replace(width_in=math.prod(self.shape_field))
         self.units = kind(options, place)
 

@@ -40,7 +40,7 @@ class HebbianOptions(LayerOptions, frozen=True, kw_only=True):
     h_star: Annotated[
         float,
         Meta(ge=0.0, description="Steady activity from which a unit is drawn to a row (dynamics)."),
-    ] = 0.2
+    ] = 0.4
     max_steps: Annotated[
         int,
         Meta(
@@ -129,7 +129,8 @@ class HebbianOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=64,
-            description="Side of the square patches that units look at; 0: the whole row.",
+            description="Side of the square patches that units look at; 0: the whole row. An image "
+            "shares rate_floor, and the wait of patience, among its patches.",
             extra={"unit": "pixels"},
         ),
     ] = 0

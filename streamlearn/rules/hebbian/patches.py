@@ -8,6 +8,7 @@ squares of `pool` by `pool` positions, those at the edge too.
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -32,6 +33,16 @@ def _wrong(side: int, shape: tuple[int, ...]) -> str:
         if side > least
         else ""
     )
+
+
+def _shared(options: HebbianOptions, patches: int) -> HebbianOptions:
+    """The options of a unit that sees so many patches for each row.
+
+    At the floor of its rate an image would else move a unit hundreds of times as far as a row does,
+    and a unit be replaced before many images have come.
+    """
+    floor, patience = options.rate_floor / patches, options.patience * patches
+    return msgspec.structs.replace(options, rate_floor=floor, patience=patience)
 
 
 class Patches:
@@ -61,9 +72,11 @@ class Patches:
         self._options = options
         self.shape_field = (side, side, *shape[2:])
         width = int(np.prod(self.shape_field))
-        self._machine = machine(options, Place(width, self.shape_field, place.classes, place.seed))
         self._grid = tuple((n - side) // options.stride + 1 for n in shape[:2])
-        self._answers = np.zeros((int(np.prod(self._grid)), options.units), np.float32)
+        patches = int(np.prod(self._grid))
+        here = Place(width, self.shape_field, place.classes, place.seed)
+        self._machine = machine(_shared(options, patches), here)
+        self._answers = np.zeros((patches, options.units), np.float32)
 
     @property
     def shape_out(self) -> tuple[int, ...]:
