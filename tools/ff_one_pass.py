@@ -48,7 +48,7 @@ LINES: Final[dict[str, Line]] = {
     "fast-constant": Line(
         "forward_forward_fast.toml",
         "the same with steps that never fall",
-        ("layer.0.rate_floor=1.0",),
+        ("layer.0.rate_floor=1.0", "layer.0.rate=0.02", "layer.0.read_rate=0.002"),
         1.9,
     ),
     "blocks": Line(

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from PIL import Image
 from results import RESULTS, write
 
 from streamlearn import data
@@ -293,7 +294,10 @@ class Table:
         fields = as_images(weights.reshape(-1, *self.train.shape))
         if fields is not None:
             title = f"{experiment.name}: weights after {experiment.passes} passes"
-            draw_fields(fields[:400], title, self._folder / f"kh-{experiment.name}-fields.png")
+            path = self._folder / f"kh-{experiment.name}-fields.png"
+            draw_fields(fields[:88], title, path)
+            with Image.open(path) as picture:
+                picture.quantize(64).save(path, optimize=True)
 
     def _looks(self, weights: F32) -> Iterator[Row]:
         mnist = self.experiment.name == "mnist"

@@ -128,7 +128,7 @@ class Equation:
         return {
             "weights": self.weights.T,
             "size": (np.abs(self.weights) ** self.options.p).sum(axis=1),
-            "gathered": self.gathered.T,
+            "gathered": self.gathered,
             "decay": self.decay,
             "drawn": self.drawn,
             "pending": np.array([self.pending]),

@@ -65,7 +65,7 @@ def _new_units(options: HebbianOptions, place: Place) -> Units:
         powered=weights if options.p == 2 else np.zeros_like(weights),
         size=(np.abs(weights, dtype=np.float64) ** options.p).sum(axis=0),
         alive=np.zeros(H, np.float32),
-        gathered=np.zeros((D, H), np.float32),
+        gathered=np.zeros((H, D), np.float32),
         decay=np.zeros(H),
         drawn=np.zeros(H),
         pending=np.zeros(1, np.int64),

@@ -35,7 +35,7 @@ class Units(NamedTuple):
     alive: F32
     """[H] 1 where a unit has weights, else 0."""
     gathered: F32
-    """[D, H] sum_b g z of the minibatch so far."""
+    """[H, D] sum_b g z of the minibatch so far; a unit at a time, as a minibatch moves few."""
     decay: F64
     """[H] sum_b g I of the minibatch so far."""
     drawn: F64

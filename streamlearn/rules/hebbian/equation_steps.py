@@ -25,7 +25,7 @@ def gather(units: Units, scratch: Scratch, c: int) -> None:
         units.drawn[h] += abs(g[h])
         units.decay[h] += np.float64(g[h]) * current[h]
         for a in range(n):
-            units.gathered[scratch.active[c, a], h] += g[h] * scratch.z[c, a]
+            units.gathered[h, scratch.active[c, a]] += g[h] * scratch.z[c, a]
 
 
 @inlined
@@ -42,10 +42,10 @@ def _largest_change(units: Units, reach: np.float32, moved: I64) -> float:
     """Largest |sum_b g (R^p z - I W)| of the weights of units `moved` [M]."""
     largest = np.float32(0)
     for i in range(units.weights.shape[0]):
-        gathered, weights = units.gathered[i], units.weights[i]
+        weights = units.weights[i]
         for m in range(moved.shape[0]):
             h = moved[m]
-            change = reach * gathered[h] - np.float32(units.decay[h]) * weights[h]
+            change = reach * units.gathered[h, i] - np.float32(units.decay[h]) * weights[h]
             largest = max(largest, abs(change))
     return np.float64(largest)
 
@@ -77,13 +77,13 @@ def _move(units: Units, settings: Settings, scratch: Scratch, moved: I64) -> Non
     p, reach, size = settings.p, power(settings.radius, settings.p), scratch.size
     size[: moved.shape[0]] = 0
     for i in range(units.weights.shape[0]):
-        gathered, weights, powers = units.gathered[i], units.weights[i], units.powered[i]
+        weights, powers = units.weights[i], units.powered[i]
         for m in range(moved.shape[0]):
             h, change = moved[m], scratch.change[m]
             kept = 1.0 - change * units.decay[h]
-            new = np.float32(kept * weights[h] + change * reach * gathered[h])
+            new = np.float32(kept * weights[h] + change * reach * units.gathered[h, i])
             weights[h] = new
-            gathered[h] = 0
+            units.gathered[h, i] = 0
             powered = new if p == 4 else signed_power(new, p)
             powers[h] = powered
             size[m] += np.float64(powered) * new
