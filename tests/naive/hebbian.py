@@ -71,8 +71,12 @@ class Hebbian:
             side = options.field
             self.shape_field = (side, side, *place.shape_in[2:])
             patches = len(self._patches(np.zeros(place.width_in, np.float32)))
-            floor, patience = options.rate_floor / patches, options.patience * patches
-            options = msgspec.structs.replace(options, rate_floor=floor, patience=patience)
+            options = msgspec.structs.replace(
+                options,
+                rate_floor=options.rate_floor / patches,
+                patience=options.patience * patches,
+                anneal_rows=options.anneal_rows * patches,
+            )
             place = place._replace(width_in=math.prod(self.shape_field))
         self.units = kind(options, place)
 
@@ -175,6 +179,10 @@ class Sphere:
         """W <- (W + step z) / |W + step z|_p."""
         moved = [w + step * v for w, v in zip(self.weights[h], z, strict=True)]
         norm = norm_of(moved, self.options.p)
+        if not norm**self.options.p > 1e-9:
+            self._recruit(h, z)
+            self.moves[h] += 1
+            return
         self.weights[h] = [w / norm for w in moved]
         self.length[h] *= norm
         extent = 10 ** min(4, 16 / (self.options.p - 1))

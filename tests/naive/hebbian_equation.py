@@ -105,6 +105,7 @@ class Equation:
     def _due(self) -> int:
         options = self.options
         moving = options.rate > 0 and options.competition != "none"
+        moving = moving and not 0 < options.anneal_rows <= self.clock
         patience = int(options.patience * options.units) if moving else -NEVER // 2
         waited = self.clock + 1 - self.last_win
         late = np.flatnonzero(waited > patience)

@@ -225,3 +225,18 @@ def test_gauges_have_their_names_from_the_start() -> None:
     assert fresh.keys() == later.keys()
     assert later["dead_share"] == 0
     assert all(np.isfinite(list(fresh.values()) + list(later.values())))
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0])
+def test_a_row_that_is_the_opposite_of_a_unit_does_no_harm(p: float) -> None:
+    """A step that would leave nothing of a unit gives it the row's direction instead."""
+    rng = np.random.default_rng(1)
+    same = np.repeat(rng.standard_normal((1, 6)).astype(np.float32), 5, axis=0)
+    part = layer(6, units=3, p=p, rate=0.5, rate_floor=0.5, conscience=0.0)
+    for x in (same, -same, same, -same):
+        assert np.isfinite(learn(part, np.ascontiguousarray(x))).all()
+    assert np.isfinite(part.receptive_fields()).all()
+    assert part.gauges()["norm_min"] == pytest.approx(1, abs=1e-4)
+    kept = part.receptive_fields()
+    kept[...] = 7
+    assert part.receptive_fields().max() < 7

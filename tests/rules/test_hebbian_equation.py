@@ -134,6 +134,34 @@ def test_the_annealed_schedule_ends_where_it_says(*, largest: bool) -> None:
     np.testing.assert_array_equal(part.receptive_fields(), last)
 
 
+def test_no_unit_is_replaced_once_the_schedule_is_over() -> None:
+    """One row for ever: all units but one wait, and wait on when nothing can move any more."""
+    options = {**EQUATION, "units": 4, "k": 2, "conscience": 0.0, "patience": 2.0}
+    part = layer(8, **options, anneal_rows=40, rate=0.1)
+    learn(part, rows(40, 8, "sparse"))
+    before = part.receptive_fields()
+    learn(part, np.repeat(rows(1, 8, "sparse"), 60, axis=0))
+    np.testing.assert_array_equal(part.receptive_fields(), before)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize(("p", "radius"), [(10.0, 1.9), (4.0, 5.0), (10.0, 0.6)])
+def test_answers_stay_finite_at_the_ends_of_the_range(
+    *, p: float, radius: float, scaled: bool
+) -> None:
+    """The largest norm and power, far outside the sphere, along the units themselves."""
+    options = {**EQUATION, "p": p, "radius": radius, "scaled": scaled, "power": 10.0}
+    part = layer(400, **options | {"units": 9}, threshold="zero", start="random")
+    part.arrays()["weights"][...] *= 100
+    part.arrays()["size"][...] *= 100.0**p
+    part.restored()
+    x = np.ascontiguousarray(part.receptive_fields())
+    for _ in range(30):
+        assert np.isfinite(learn(part, x)).all()
+    assert np.isfinite(part.receptive_fields()).all()
+    assert part.gauges()["norm_min"] > 0
+
+
 def test_a_step_is_measured_by_the_weight_that_changes_most() -> None:
     """With `largest`, the largest change of a minibatch is the rate itself."""
     part = layer(8, **EQUATION, start="random", minibatch=25, largest=True, anneal_rows=10**9)

@@ -36,6 +36,9 @@ EVERY: dict[str, dict[str, Any]] = {
         ({"minibatch": 100}, 'minibatch: expected plasticity = "equation"'),
         ({"largest": True}, 'largest: expected plasticity = "equation"'),
         ({"sharpness": 3.0}, 'sharpness: expected competition = "soft"'),
+        ({"plasticity": "equation", "competition": "none", "patience": 3.0}, "patience: expected"),
+        ({"plasticity": "equation", "anneal_rows": 9, "rate_floor": 0.1}, "rate_floor: expected"),
+        ({"plasticity": "equation", "radius": 50.0, "p": 4.0}, "radius: expected radius^p from"),
         ({"pool": 2}, "pool: expected field above 0"),
         ({"field": 3}, "field: expected rows of shape"),
     ],
@@ -143,3 +146,12 @@ def test_patches_of_an_image_with_channels() -> None:
     part = layer(4 * 4 * 3, shape=(4, 4, 3), units=5, field=2, stride=2)
     assert part.shape_out == (2, 2, 5)
     assert part.receptive_fields().shape == (5, 2, 2, 3)
+
+
+def test_a_schedule_counts_images_not_patches() -> None:
+    """Half of the annealed rows leave half of the rate, however many patches an image has."""
+    options = {**EVERY["equation"], "anneal_rows": 200, "start": "random", "field": 3}
+    part = layer(64, shape=(8, 8), units=10, **options)
+    x = optdigits()[:100]
+    part.learn(Rows(x, np.zeros((100, part.width_out), np.float32), np.zeros(100, np.int32), 0))
+    assert part.gauges()["rate_mean"] == pytest.approx(part.options.rate / 2, rel=0.1)

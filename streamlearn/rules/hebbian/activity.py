@@ -7,6 +7,8 @@ from streamlearn.part import F32
 
 _NOISE = np.float32(4e-6)
 """Root mean square above the mean current, over that mean, which is rounding and no activity."""
+_MOST = np.float32(1e30)
+"""Where activities that are not scaled end, and squares of currents leave float32."""
 _FAINT = np.float32(1e-15)
 """The same where currents are compared with zero: squares of smaller ones leave float32."""
 
@@ -67,6 +69,17 @@ def _above(current: F32, gain: F32, theta: np.float32, base: F32) -> np.float32:
 
 
 @inlined
+def _brought_near(base: F32) -> np.float32:
+    """Divide the base [H] by its largest, for squares to stay within float32; their sum."""
+    largest = np.float32(0)
+    for h in range(base.shape[0]):
+        largest = max(largest, base[h])
+    for h in range(base.shape[0]):
+        base[h] /= largest
+    return _sum_of_squares(base)
+
+
+@inlined
 def activate(
     current: F32,
     gain: F32,
@@ -86,11 +99,15 @@ def activate(
     theta = total / np.float32(max(living, 1)) if from_mean else np.float32(0)
     square = _above(current, gain, theta, base)
     least = max(_NOISE * abs(theta), _FAINT)
+    if not square < _MOST:
+        square, least = _brought_near(base), _FAINT
     if not square > least * least * np.float32(living):
         out[:] = 0
         return
     if not scaled:
         _raise_to(base, halves, out)
+        for h in range(out.shape[0]):
+            out[h] = min(out[h], _MOST)
         return
     # So the largest is between H^-1/4 and H^1/4, and no power of it leaves float32.
     scale = np.sqrt(np.sqrt(np.float32(living)) / square)

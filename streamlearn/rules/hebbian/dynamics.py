@@ -42,6 +42,8 @@ _NO_DRIVE: Final = np.float32(-1.0)
 """Of units without weights."""
 _FIRST_STEP: Final = np.float32(0.05)
 _LONGEST_STEP: Final = np.float32(1e3)
+_TINY: Final = np.float32(1e-20)
+"""Drives below this are no drive."""
 _NEWTON_STEPS: Final = 50
 _NEWTON_ERROR: Final = np.float32(1e-6)
 
@@ -124,9 +126,9 @@ def settle(drive: F32, inhibition: np.float32, max_steps: int, room: F32) -> int
     """
     h, speed, after, speed_after = room[0], room[1], room[2], room[3]
     h[:] = 0
-    scale, step, longest = _largest(drive), _FIRST_STEP, _LONGEST_STEP
+    scale, step, longest = max(_largest(drive), _TINY), _FIRST_STEP, _LONGEST_STEP
     if inhibition > 1:
-        longest = np.float32(0.5) / (inhibition - np.float32(1))
+        longest = min(longest, np.float32(0.5) / (inhibition - np.float32(1)))
         step = min(step, longest)
     for taken in range(max_steps):
         pressure = _speeds(drive, h, inhibition, speed)
@@ -175,10 +177,12 @@ def _learn_active(units: Units, settings: Settings, scratch: Scratch, activity: 
     for h in range(activity.shape[0]):
         if activity[h] > settings.h_star:
             overlap += scratch.current[h]
-            attract(units, h, settings, scratch)
+            if settings.rate > 0:
+                attract(units, h, settings, scratch)
         elif activity[h] > 0 and settings.delta > 0:
             overlap -= settings.delta * scratch.current[h]
-            repel(units, h, settings, scratch)
+            if settings.rate > 0:
+                repel(units, h, settings, scratch)
     return overlap
 
 
@@ -193,8 +197,8 @@ def _compete(units: Units, settings: Settings, scratch: Scratch) -> None:
     if activity[winner] > 0:
         units.load[winner] += 1
         units.last_win[winner] = units.clock[0]
-    if settings.rate > 0:
-        note(units.figures, units.clock[0], 0, _learn_active(units, settings, scratch, activity))
+    overlap = _learn_active(units, settings, scratch, activity)
+    note(units.figures, units.clock[0], 0, overlap)
     note(units.figures, units.clock[0], 1, 1.0 if steps > settings.max_steps else 0.0)
 
 

@@ -135,7 +135,7 @@ class Equation:
 
     def fields(self) -> F32:
         """Weights W [H, D], a copy; zeros: no weights yet."""
-        return np.ascontiguousarray(self._units.weights.T)
+        return np.array(self._units.weights.T, order="C")
 
     def norms(self) -> F64:
         """The p-norms [H] of W; R where learning has come to rest."""

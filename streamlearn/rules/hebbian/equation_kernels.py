@@ -39,6 +39,8 @@ from streamlearn.rules.hebbian.sphere_kernels import note, rate_of
 
 _TILE: Final = 256
 """Units whose weights stay close to the processor while the rows pass."""
+_FOREVER: Final = 1 << 61
+"""Rows after which only a unit that never had weights is due."""
 _NOTHING: Final = np.float32(-1.0)
 """Score of a unit without weights."""
 
@@ -199,11 +201,16 @@ def _learn_row(units: Units, settings: Settings, scratch: Scratch, c: int) -> No
 
 @inlined
 def _due(units: Units, settings: Settings) -> int:
-    """First unit that has waited too long for a win, between minibatches only; -1: none has."""
+    """First unit that has waited too long for a win, between minibatches only; -1: none has.
+
+    When the annealed schedule is over, only units without weights take a row.
+    """
     if units.pending[0] > 0:
         return -1
+    over = 0 < settings.anneal_rows <= units.clock[0]
+    patience = _FOREVER if over else settings.patience
     for h in range(units.last_win.shape[0]):
-        if units.clock[0] + 1 - units.last_win[h] > settings.patience:
+        if units.clock[0] + 1 - units.last_win[h] > patience:
             return h
     return -1
 

@@ -129,8 +129,8 @@ class HebbianOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=64,
-            description="Side of the square patches that units look at; 0: the whole row. An image "
-            "shares rate_floor, and the wait of patience, among its patches.",
+            description="Side of the square patches that units look at; 0: the whole row. Rows of "
+            "rate_floor, patience and anneal_rows are images; those of a minibatch are patches.",
             extra={"unit": "pixels"},
         ),
     ] = 0
@@ -149,6 +149,9 @@ class HebbianOptions(LayerOptions, frozen=True, kw_only=True):
     ] = 1
 
 
+_LEAST_REACH: Final = 1e-3
+_MOST_REACH: Final = 1e3
+"""Of R^p."""
 _ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "k": ("competition", ("ranking",)),
     "delta": ("competition", ("ranking", "dynamics")),
@@ -158,6 +161,7 @@ _ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "sharpness": ("competition", ("soft",)),
     "anti": ("competition", ("soft",)),
     "conscience": ("competition", ("ranking", "dynamics")),
+    "patience": ("competition", ("ranking", "dynamics", "soft")),
     "radius": ("plasticity", ("equation",)),
     "minibatch": ("plasticity", ("equation",)),
     "anneal_rows": ("plasticity", ("equation",)),
@@ -200,7 +204,14 @@ def _contradictions(options: HebbianOptions) -> list[str]:
     if options.competition == "dynamics" and options.h_star >= reach(options):
         lines.append(
             f"h_star: expected below {reach(options):g}, the largest current that there can be, "
-            f"got {options.h_star:g}; no unit would ever be drawn to a row"
+            f"got {options.h_star:g}; no unit would ever be drawn to a row: lower it"
+        )
+    reached = options.radius**options.p
+    if options.plasticity == "equation" and not _LEAST_REACH <= reached <= _MOST_REACH:
+        lines.append(
+            f"radius: expected radius^p from {_LEAST_REACH:g} to {_MOST_REACH:g}, by which eq. 2 "
+            f"multiplies its steps, got {options.radius:g}^{options.p:g} = {reached:.3g}; bring "
+            "radius nearer to 1"
         )
     return lines
 
@@ -217,6 +228,11 @@ def _ignored(options: HebbianOptions) -> list[str]:
                 f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
                 f"{name} = {value} means nothing; change one of them"
             )
+    if options.anneal_rows and options.rate_floor != defaults["rate_floor"]:
+        lines.append(
+            f"rate_floor: expected anneal_rows = 0 beside it, got {options.anneal_rows}, under "
+            f"which rate_floor = {options.rate_floor:g} means nothing; change one of them"
+        )
     lines.extend(
         f"{name}: expected field above 0 beside it, got 0, under which it means nothing; "
         "give the patches a side, or leave it out"

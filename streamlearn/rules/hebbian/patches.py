@@ -41,8 +41,12 @@ def _shared(options: HebbianOptions, patches: int) -> HebbianOptions:
     At the floor of its rate an image would else move a unit hundreds of times as far as a row does,
     and a unit be replaced before many images have come.
     """
-    floor, patience = options.rate_floor / patches, options.patience * patches
-    return msgspec.structs.replace(options, rate_floor=floor, patience=patience)
+    return msgspec.structs.replace(
+        options,
+        rate_floor=options.rate_floor / patches,
+        patience=options.patience * patches,
+        anneal_rows=options.anneal_rows * patches,
+    )
 
 
 class Patches:

@@ -22,6 +22,8 @@ U32 = NDArray[np.uint32]
 Plain = tuple[Any, ...]
 """Plain tuples are handed to a kernel in half the time of named ones."""
 
+_NOTHING_LEFT: Final = 1e-9
+"""Share of its size that a unit must keep in a step."""
 MEMORY_ROWS: Final = 1000.0
 """Rows that the fading figures remember."""
 
@@ -194,20 +196,6 @@ def _add_powers(units: Units, h: int, step: np.float32, scratch: Scratch, p: flo
 
 
 @inlined
-def _pull(units: Units, h: int, step: float, scratch: Scratch, settings: Settings) -> None:
-    """Move unit h by step z, then carry it to the p-sphere.
-
-    W <- (W + step z) / |W + step z|_p, as V <- V + step size^(1/p) z with `size` following.
-    """
-    size, p = units.size, settings.p
-    size[h] += _add(units, h, step * root(size[h], p), scratch, p)
-    _set_gain(units, h, p)
-    norm = root(size[h], p)
-    if not 1.0 / settings.extent < norm < settings.extent:
-        _measure(units, h, p, 1.0 / norm)
-
-
-@inlined
 def recruit(units: Units, h: int, scratch: Scratch, p: float) -> None:
     """Give unit h the row as its weights; its moves begin anew, its load is the fair share."""
     units.weights[:, h] = 0
@@ -217,6 +205,25 @@ def recruit(units: Units, h: int, scratch: Scratch, p: float) -> None:
     units.moves[h] = 1
     units.load[h] = 1
     units.last_win[h] = units.clock[0]
+
+
+@inlined
+def _pull(units: Units, h: int, step: float, scratch: Scratch, settings: Settings) -> None:
+    """Move unit h by step z, then carry it to the p-sphere.
+
+    W <- (W + step z) / |W + step z|_p, as V <- V + step size^(1/p) z with `size` following.
+    """
+    size, p = units.size, settings.p
+    before = size[h]
+    size[h] += _add(units, h, step * root(size[h], p), scratch, p)
+    if not size[h] > _NOTHING_LEFT * before:
+        # The row was the opposite of the unit, which now has no direction but the row's.
+        recruit(units, h, scratch, p)
+        return
+    _set_gain(units, h, p)
+    norm = root(size[h], p)
+    if not 1.0 / settings.extent < norm < settings.extent:
+        _measure(units, h, p, 1.0 / norm)
 
 
 @inlined
@@ -249,11 +256,12 @@ def _compete(units: Units, settings: Settings, scratch: Scratch) -> None:
     highest = highest_of(scratch.key)
     winner = place_of(scratch.key, highest, 1)
     overlap = np.float64(scratch.current[winner])
+    loser = unit_of_rank(scratch.key, settings.k, highest) if settings.delta > 0 else -1
+    if loser >= 0:
+        overlap -= settings.delta * scratch.current[loser]
     if settings.rate > 0:
-        loser = unit_of_rank(scratch.key, settings.k, highest) if settings.delta > 0 else -1
         attract(units, winner, settings, scratch)
         if loser >= 0:
-            overlap -= settings.delta * scratch.current[loser]
             repel(units, loser, settings, scratch)
     units.load[winner] += 1
     units.last_win[winner] = units.clock[0]
