@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.daemon)
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
+        if item.path.stem == "test_install":
+            item.add_marker(pytest.mark.xdist_group("install"))  # one installs for all of them
         parameters = getattr(item, "callspec", None)
         if parameters is not None and "entry" in parameters.params:
             item.add_marker(pytest.mark.xdist_group(parameters.params["entry"].kernels))
