@@ -42,6 +42,7 @@ LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks who belongs together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs later or alone, and what one process runs as it shares kernels."""
     for item in items:

@@ -98,7 +98,9 @@ def main() -> None:
             peer=peer,
             note=note + " own code as peer",
         ),
-        median_row("times as fast", [b / a for a, b in pairs], "", limit=10.0, note="median pair"),
+        median_row(
+            "times as fast", [b / a for a, b in pairs], "times", limit=10.0, note="median pair"
+        ),
     ]
     for row in rows_made:
         print(f"{row.name}: {row.ours:.3g} {row.unit}", file=sys.stderr)

@@ -306,7 +306,7 @@ class Table:
             ("largest negative weight", weights.min(), -0.48),
         ):
             shown = published if mnist else None
-            yield Row(name=name, ours=round(float(value), 3), unit="", published=shown)
+            yield Row(name=name, ours=round(float(value), 3), unit="weight", published=shown)
         image = np.abs(weights).reshape(-1, *self.train.shape)
         side = self.train.shape[0]
         edge, inner = max(1, side // 14), slice(side // 4, -(side // 4))
@@ -314,10 +314,12 @@ class Table:
         inside[edge:-edge, edge:-edge] = True
         border = float(image[:, ~inside].mean() / image[:, inner, inner].mean())
         note = f"outer {edge} pixels against the middle half, mean |weight|"
-        yield Row(name="border against centre", ours=round(border, 4), unit="", note=note)
+        yield Row(name="border against centre", ours=round(border, 4), unit="of it", note=note)
         norms = (np.abs(weights.astype(np.float64)) ** self.experiment.p).sum(axis=1)
         near = float((np.abs(norms ** (1 / self.experiment.p) - 1) < 0.05).mean())
-        yield Row(name="units on the p-sphere", ours=round(near, 4), unit="", note="within 5 %")
+        yield Row(
+            name="units on the p-sphere", ours=round(near, 4), unit="of units", note="within 5 %"
+        )
 
     def readout(self) -> Iterator[Row]:
         """Fit the read-out as published."""
