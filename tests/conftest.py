@@ -42,19 +42,13 @@ LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks who belongs together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs later or alone, and what one process runs as it shares kernels."""
+    """Mark what runs later, or alone."""
     for item in items:
         if item.path.stem in DAEMON:
             item.add_marker(pytest.mark.daemon)
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
-        if item.path.stem == "test_install":
-            item.add_marker(pytest.mark.xdist_group("install"))  # one installs for all of them
-        parameters = getattr(item, "callspec", None)
-        if parameters is not None and "entry" in parameters.params:
-            item.add_marker(pytest.mark.xdist_group(parameters.params["entry"].kernels))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -29,7 +29,13 @@ from streamlearn.schema import resolve
 
 BASES = {"rule": Rule, "kind": Head, "step": Step}
 
-every_part = pytest.mark.parametrize("entry", entries(), ids=label)
+every_part = pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.kernels))
+        for one in entries()
+    ],
+)
 
 
 @every_part
