@@ -17,11 +17,13 @@ from streamlearn.errors import ChangedError, NoAnswerError, StageError
 from streamlearn.part import F32, Arrays, Beside, Part, Rows
 from streamlearn.pipeline.barrier import Barrier
 from streamlearn.pipeline.figures import FigureStage
-from streamlearn.pipeline.intake import Intake
+from streamlearn.pipeline.intake import Intake, Looks
 from streamlearn.pipeline.ring import Ring
 from streamlearn.pipeline.stage import Columns, PartStage, Stage, restore
+from streamlearn.pipeline.streams import Streams
 from streamlearn.pipeline.threads import Pipeline, grouped
 from streamlearn.plan import Plan
+from streamlearn.prepare.window import Window
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.digest import digest
 
@@ -64,6 +66,7 @@ class Learner:
         plan = plan or Plan(config)
         self.config = config
         self.prepared = plan.prepared
+        self._window = plan.window
         self._on_failure = on_failure
         self.ring = Ring(config.pipeline.ring_rows, plan.widths)
         self.parts = [PartStage(w.writes, part, self.ring, w) for part, w in plan.parts]
@@ -88,11 +91,21 @@ class Learner:
         )
         self.intake = Intake(
             self.pipeline,
-            math.prod(config.stream.shape),
+            self.ring.column("x").shape[1],
             np.dtype(config.stream.dtype or "<f4"),
             config.labels.keep_rows if config.stream.classes else 0,
             config.ingest.max_streams,
+            self._looks(),
         )
+
+    def _looks(self) -> Looks | None:
+        """What is kept of every stream, where anything looks back along it."""
+        stream, window = self.config.stream, self._window
+        if window is None and not any(stage.part.follows for stage in self.parts):
+            return None
+        width, dtype = math.prod(stream.shape), np.dtype(stream.dtype or "<f4")
+        cutter = Window(window, stream.live, width, dtype) if window else None
+        return Looks(Streams(stream.live, stream.gap_s), cutter)
 
     def layer(self, name: str) -> PartStage | None:
         """The stage of a layer, by the layer's name."""

@@ -57,6 +57,25 @@ class StreamOptions(Section, frozen=True, kw_only=True):
     classes: Annotated[
         int, Meta(ge=0, le=10_000, description="How many classes labels may name; 0: no labels.")
     ] = 0
+    live: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 16,
+            description="Streams whose last rows are kept at once, for windows and context; one "
+            "more takes the place of the one that was silent longest.",
+        ),
+    ] = 64
+    gap_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="A pause between two messages, by their t, after which a stream begins "
+            "anew; 0: none does.",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
 
 
 class IngestOptions(Section, frozen=True, kw_only=True):

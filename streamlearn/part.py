@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
 Arrays = dict[str, NDArray[Any]]
 
 UNLABELLED = -1
@@ -33,6 +34,27 @@ class Place(NamedTuple):
     """Keys every random choice together with the row number; differs from part to part."""
     lanes_in: int = 0
     """L: other forms in which the layers below give every row; see `Beside`."""
+    live: int = 1
+    """S: streams of which something is kept at once; see `Origin`."""
+
+
+class Origin(NamedTuple):
+    """Which stream each row belongs to, for parts that look back along a stream."""
+
+    slot: I32
+    """[B] the stream's place among those kept, 0 … S - 1; S: a row shown again, aside."""
+    begins: U8
+    """[B] 1 where the row does not follow the one before it in this slot: a stream begins, goes on
+    after a gap, or takes over the place of one that was silent."""
+    stream: I32
+    """[B] a number for the stream's name and producer: other numbers are other streams."""
+    device: I32
+    """[B] a number for the name up to its last "/": what streams of one device share."""
+
+    def between(self, begin: int, end: int) -> "Origin":
+        """Of rows begin:end alone."""
+        here = slice(begin, end)
+        return Origin(self.slot[here], self.begins[here], self.stream[here], self.device[here])
 
 
 class Beside(NamedTuple):
@@ -64,6 +86,14 @@ class Rows(NamedTuple):
     """Number of the first row, counted over the whole life of the learner."""
     beside: Beside | None = None
     """Lanes and scores; None where nobody gives or wants any."""
+    origin: Origin | None = None
+    """Only for parts that say `follows`; None: all rows are one stream, in slot 0."""
+
+
+def alone(rows: int, *, begin: bool = True) -> Origin:
+    """The origin of rows that are one stream in slot 0; whether it begins with them."""
+    begins = ((np.arange(rows) == 0) & begin).astype(np.uint8)
+    return Origin(np.zeros(rows, np.int32), begins, *np.zeros((2, rows), np.int32))
 
 
 class Part(ABC):
@@ -120,10 +150,33 @@ class Part(ABC):
         if self.learns_labels:
             self.learn(rows)
         else:
-            self.respond(rows)
+            self.follow(rows)
+
+    @property
+    def follows(self) -> bool:
+        """Whether what it writes depends on the rows before in the same stream; see `Origin`."""
+        return False
+
+    @property
+    def reach(self) -> int:
+        """How many rows of a stream, the newest among them, an answer looks back on."""
+        return 1
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it learns from rows that are shown again, as what it reads has moved on."""
+        return False
+
+    def follow(self, rows: Rows) -> None:
+        """Write all that `learn` would write and go along with the streams, but learn nothing."""
+        self.respond(rows)
 
     def respond(self, rows: Rows) -> None:
-        """Write all that `learn` would write, and change nothing."""
+        """Write all that `learn` would write, and change nothing.
+
+        With an `origin` the rows are streams of their own that begin here; without one, each is
+        answered as what would come next in slot 0.
+        """
         self.infer(rows.x, rows.out)
 
     @property

@@ -10,12 +10,13 @@ from streamlearn.heads import HEADS
 from streamlearn.kernels.random import stage_seed
 from streamlearn.part import Part, Place
 from streamlearn.pipeline.stage import Wires
-from streamlearn.prepare import STEPS
+from streamlearn.prepare import CUTS, STEPS
+from streamlearn.prepare.window import Window
 from streamlearn.rules import RULES
 from streamlearn.schema import Catalogue, resolve
 
 CATALOGUE: Final[Catalogue] = {
-    "prepare": ("step", STEPS),
+    "prepare": ("step", STEPS | CUTS),
     "layer": ("rule", RULES),
     "head": ("kind", HEADS),
 }
@@ -42,13 +43,18 @@ class Plan:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.parts: list[tuple[Part, Wires]] = []
+        self.window = _window(config)
+        """What cuts the stream into rows at ingest; None where every sample is a row."""
+        shape = self.window.shape_out(config.stream.shape) if self.window else config.stream.shape
         self.prepared = "x"
         """The column of the prepared row."""
-        self.widths = {"x": math.prod(config.stream.shape)}
+        self.widths = {"x": math.prod(shape)}
         """Column → numbers a row."""
-        self._shapes: dict[str, tuple[int, ...]] = {"x": config.stream.shape}
+        self._shapes: dict[str, tuple[int, ...]] = {"x": shape}
         self._lanes: dict[str, int] = {}
         for i, step in enumerate(config.prepare):
+            if i == 0 and self.window:
+                continue
             self._add("prepare", i, step, (self.prepared,), f"{i + 1}")
             self.prepared = f"prepare/{i + 1}"
         below = self.prepared
@@ -90,6 +96,7 @@ class Plan:
             classes=self.config.stream.classes,
             seed=stage_seed(self.config.seed, _SEED_OF[list_name] + i),
             lanes_in=self._lanes_of(f"{list_name}[{i}]", reads) if list_name == "layer" else 0,
+            live=self.config.stream.live,
         )
         part = _built(options, place, list_name, i)
         lanes = tuple(
@@ -129,6 +136,23 @@ def check(config: Config, origin: str) -> Plan:
         return Plan(config)
     except ConfigError as error:
         raise ConfigError([f"{origin}: {line}" for line in error.lines]) from None
+
+
+def _window(config: Config) -> Window.Options | None:
+    """The window that the first prepare step asks for."""
+    late = [(i, one.step) for i, one in enumerate(config.prepare) if one.step in CUTS and i > 0]
+    if late:
+        place, step = late[0]
+        raise ConfigError(
+            [
+                (
+                    f"prepare[{place}].step: {step!r} cuts the stream itself and must be the first "
+                    "step; move it up"
+                )
+            ]
+        )
+    first = config.prepare[0] if config.prepare else None
+    return first if isinstance(first, Window.Options) else None
 
 
 def _built(options: Any, place: Place, list_name: str, i: int) -> Part:

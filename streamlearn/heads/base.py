@@ -24,3 +24,8 @@ class Head(Part):
     def learns_labels(self) -> bool:
         """Labels are all that a head learns from."""
         return True
+
+    @property
+    def keeps_up(self) -> bool:
+        """Layers move on under a head: rows shown again bring it up to them."""
+        return True

@@ -12,9 +12,10 @@ from streamlearn.part import I32, UNLABELLED, Arrays
 
 
 class _Spans:
-    """Where the rows of one source are: spans of consecutive seq and consecutive samples."""
+    """Where the rows of one source are: spans of evenly spaced seq and consecutive samples."""
 
-    def __init__(self) -> None:
+    def __init__(self, hop: int) -> None:
+        self.hop = hop
         self.first = 0
         self.seqs: list[int] = []
         self.samples: list[int] = []
@@ -23,7 +24,7 @@ class _Spans:
     def add(self, seq: int, sample: int, count: int) -> bool:
         """Append a span; True where a new one was begun, False where the last one grew."""
         if self.first < len(self.seqs):
-            end = self.seqs[-1] + self.counts[-1]
+            end = self.seqs[-1] + self.counts[-1] * self.hop
             if seq == end and sample == self.samples[-1] + self.counts[-1]:
                 self.counts[-1] += count
                 return False
@@ -41,9 +42,10 @@ class _Spans:
     def find(self, seq: int) -> int:
         """The sample number of a seq, -1 where it is not there."""
         i = bisect_right(self.seqs, seq, self.first) - 1
-        if i < self.first or seq - self.seqs[i] >= self.counts[i]:
+        if i < self.first:
             return -1
-        return self.samples[i] + seq - self.seqs[i]
+        steps, between = divmod(seq - self.seqs[i], self.hop)
+        return -1 if between or steps >= self.counts[i] else self.samples[i] + steps
 
     def oldest(self) -> tuple[int, int]:
         """First sample number and count of the oldest span; (-1, 0) where there is none."""
@@ -83,15 +85,18 @@ class History:
         self._spans: dict[int, _Spans] = {}
         self._order: deque[tuple[int, int]] = deque()
 
-    def add(self, source: int, seq: int, x: NDArray[Any], y: I32 | None) -> None:
-        """Keep fresh rows [n, D] with their labels [n]; the oldest make room."""
+    def add(self, source: int, seq: int, x: NDArray[Any], y: I32 | None, hop: int = 1) -> None:
+        """Keep fresh rows [n, D] with their labels [n]; the oldest make room.
+
+        The first has number `seq`, each after it a number larger by `hop`, the same for all.
+        """
         n = len(x)
         if n == 1 and self.keep_rows:
             self._write_one(source, seq, x, UNLABELLED if y is None else y[0])
         else:
-            self._write(source, seq, x, y)
+            self._write(source, seq, x, y, hop)
         if self.keep_rows:
-            self._index(source, seq, self.samples, n)
+            self._index(source, seq, self.samples, n, hop)
         self.samples += n
 
     def _write_one(self, source: int, seq: int, x: NDArray[Any], y: int) -> None:
@@ -100,13 +105,13 @@ class History:
         self._x[slot] = x
         self._y[slot], self._source[slot], self._seq[slot] = y, source, seq
 
-    def _write(self, source: int, seq: int, x: NDArray[Any], y: I32 | None) -> None:
+    def _write(self, source: int, seq: int, x: NDArray[Any], y: I32 | None, hop: int) -> None:
         for begin, end, slot in self._runs(len(x)):
             here = slice(slot, slot + end - begin)
             self._x[here] = x[begin:end]
             self._y[here] = UNLABELLED if y is None else y[begin:end]
             self._source[here] = source
-            self._seq[here] = np.arange(seq + begin, seq + end, dtype=np.uint64)
+            self._seq[here] = np.arange(seq + begin * hop, seq + end * hop, hop, dtype=np.uint64)
 
     def _runs(self, n: int) -> Iterator[tuple[int, int, int]]:
         """Rows begin:end go to the slots from `slot` on; only the last `keep_rows` rows go."""
@@ -117,8 +122,8 @@ class History:
             yield begin, end, slot
             begin = end
 
-    def _index(self, source: int, seq: int, sample: int, count: int) -> None:
-        spans = self._spans.setdefault(source, _Spans())
+    def _index(self, source: int, seq: int, sample: int, count: int, hop: int) -> None:
+        spans = self._spans.setdefault(source, _Spans(hop))
         if spans.add(seq, sample, count):
             self._order.append((source, sample))
         oldest = sample + count - self.keep_rows
@@ -154,7 +159,7 @@ class History:
         """What a checkpoint needs; `restored` builds the index again."""
         return {"x": self._x, "y": self._y, "source": self._source, "seq": self._seq}
 
-    def restored(self, samples: int) -> None:
+    def restored(self, samples: int, hop: int = 1) -> None:
         """Build the index from the arrays, which end at a count of fresh rows."""
         self.samples = samples
         self._spans.clear()
@@ -162,4 +167,4 @@ class History:
         for sample in range(max(0, samples - self.keep_rows), samples):
             slot = sample % self.keep_rows
             if self._source[slot] >= 0:
-                self._index(int(self._source[slot]), int(self._seq[slot]), sample, 1)
+                self._index(int(self._source[slot]), int(self._seq[slot]), sample, 1, hop)

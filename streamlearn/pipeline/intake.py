@@ -4,16 +4,19 @@ One thread calls it, in the order of arrival; that order is the order of learnin
 """
 
 import time
+import zlib
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from streamlearn.errors import REASONS, RejectedError
-from streamlearn.part import I32, UNLABELLED, Arrays
+from streamlearn.part import I32, UNLABELLED, Arrays, Origin
 from streamlearn.pipeline.history import History
 from streamlearn.pipeline.ring import DREAM, FRESH, LATE, Ring
+from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams
+from streamlearn.prepare.window import Window
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
 
@@ -32,6 +35,15 @@ class Feeds(Protocol):
         """Wait until the ring has room."""
 
 
+class Looks(NamedTuple):
+    """What the learner looks back on; without it, rows stand alone."""
+
+    streams: Streams
+    """Which streams are kept."""
+    window: Window | None = None
+    """What makes rows of samples; None where every sample is a row."""
+
+
 class Counts:
     """What came in and what became of it; plain numbers that only intake writes."""
 
@@ -41,6 +53,7 @@ class Counts:
         self.missed = 0
         self.labels_late = 0
         self.labels_dropped = {"too_late": 0, "known": 0}
+        self.begun = dict.fromkeys(BEGIN_REASONS, 0)
         self.rejected = dict.fromkeys(REASONS, 0)
         self.dropped: dict[str, int] = {"behind": 0, "stopping": 0}
         self.examples: dict[str, str] = {}
@@ -55,18 +68,26 @@ class Intake:
     pipeline
         The ring and how rows are handed over.
     width
-        D: numbers a row.
+        D: numbers a row of the ring.
     dtype
         Type of the rows on the wire; late rows are kept in it.
     keep_rows
         How many rows a late label can reach.
     max_sources
         Most (stream, producer) pairs; a message of one more is refused.
+    looks
+        What is kept of every stream; None where no part looks back.
 
     """
 
     def __init__(
-        self, pipeline: Feeds, width: int, dtype: DTypeLike, keep_rows: int, max_sources: int
+        self,
+        pipeline: Feeds,
+        width: int,
+        dtype: DTypeLike,
+        keep_rows: int,
+        max_sources: int,
+        looks: Looks | None = None,
     ) -> None:
         self.counts = Counts()
         self.sources: list[tuple[str, str]] = []
@@ -76,7 +97,11 @@ class Intake:
         self._max_sources = max_sources
         self._ids: dict[tuple[str, str], int] = {}
         self._next_seq: list[int] = []
+        self._looks = looks
+        self._marks: list[tuple[int, int]] = []
+        self._kept = Kept(0, "")
         self._last_s = time.monotonic()
+        self._origin = [ring.column(name) for name in Origin._fields]
         names = ("x", "kind", "y", "source", "seq", "t", "received", "sample")
         (
             self._x,
@@ -120,6 +145,7 @@ class Intake:
         self.sources.append((stream, producer))
         self._next_seq.append(-1)
         self._ids[stream, producer] = len(self.sources) - 1
+        self._marks.append(_marks(stream, producer))
         return len(self.sources) - 1
 
     def sample(self, message: Sample, start: int, stop: int) -> None:
@@ -127,39 +153,69 @@ class Intake:
         source = self.source(message.stream, message.producer)
         if start == 0:
             self.counts.messages += 1
-            self._follow(source, message.seq, message.n)
-        y = message.y
-        while start < stop:
-            here = self._ring.writable(stop - start)
-            end = start + here.stop - here.start
-            x, labels = message.x[start:end], None if y is None else y[start:end]
-            self._write_fresh(here, source, message.seq + start, x, labels)
-            self._t[here] = message.t
-            self._pipeline.commit(end - start)
-            start = end
+            follows = self._follow(source, message.seq, message.n)
+            if self._looks is not None:
+                self._kept = self._keep(self._looks, source, message.t, follows=follows)
+        begins = start == 0 and self._kept.begins != ""
+        self.counts.received += stop - start
+        x, y = message.x[start:stop], None if message.y is None else message.y[start:stop]
+        rows = _Rows(source, message.seq + start, 1, message.t, begins)
+        if self._looks is None or self._looks.window is None:
+            self._write(rows, x, y)
+            return
+        cut = self._looks.window.cut(self._kept.slot, x, y, begins=begins)
+        if len(cut.last):
+            seq = rows.seq + int(cut.last[0])
+            rows = _Rows(source, seq, self._hop, message.t, cut.begins)
+            self._write(rows, cut.x, cut.y)
 
-    def _write_fresh(self, here: slice, source: int, seq: int, x: Any, y: I32 | None) -> None:
+    def _keep(self, looks: Looks, source: int, t: float, *, follows: bool) -> Kept:
+        """Find the place of a source, and say where its rows do not follow the ones before."""
+        kept = looks.streams.take(source, t, follows=follows)
+        if kept.begins:
+            self.counts.begun[kept.begins] += 1
+        return kept
+
+    def _write(self, rows: "_Rows", x: Any, y: I32 | None) -> None:
+        """Write rows of a source, in as many pieces as the ring's end makes of them."""
+        start = 0
+        while start < len(x):
+            here = self._ring.writable(len(x) - start)
+            end = start + here.stop - here.start
+            labels = None if y is None else y[start:end]
+            self._write_fresh(here, rows, rows.seq + start * rows.hop, x[start:end], labels)
+            self._pipeline.commit(end - start)
+            rows, start = rows._replace(begins=False), end
+
+    def _write_fresh(self, here: slice, rows: "_Rows", seq: int, x: Any, y: I32 | None) -> None:
         n = here.stop - here.start
         samples = self._history.samples
         self._x[here] = x
         self._kind[here] = FRESH
         self._y[here] = UNLABELLED if y is None else y
-        self._source[here] = source
+        self._source[here], self._t[here] = rows.source, rows.t
         if n == 1:
             self._seq[here.start], self._sample[here.start] = seq, samples
         else:
-            self._seq[here] = np.arange(seq, seq + n, dtype=np.uint64)
+            self._seq[here] = np.arange(seq, seq + n * rows.hop, rows.hop, dtype=np.uint64)
             self._sample[here] = np.arange(samples, samples + n)
+        if self._looks is not None:
+            self._write_origin(here, self._kept.slot, rows.source)
+            self._origin[1][here.start] = rows.begins
         self._received[here] = self._last_s = time.monotonic()
-        self._history.add(source, seq, x, y)
-        self.counts.received += n
+        self._history.add(rows.source, seq, x, y, rows.hop)
 
-    def _follow(self, source: int, seq: int, n: int) -> None:
-        """Count rows that are missing between the last message of a source and this one."""
+    def _write_origin(self, here: slice, slot: int, source: int) -> None:
+        for column, value in zip(self._origin, (slot, 0, *self._marks[source]), strict=True):
+            column[here] = value
+
+    def _follow(self, source: int, seq: int, n: int) -> bool:
+        """Count rows missing since the last message of a source; whether none is."""
         before = self._next_seq[source]
         if 0 <= before < seq:
             self.counts.missed += seq - before
         self._next_seq[source] = seq + n
+        return before in (-1, seq)
 
     def label(self, message: Label, start: int, stop: int) -> None:
         """Join labels start:stop of a message to their rows; there must be room for them."""
@@ -182,6 +238,10 @@ class Intake:
         self._x[slot], self._y[slot], self._kind[slot] = x, y, LATE
         self._source[slot], self._seq[slot], self._sample[slot] = source, seq, sample
         self._t[slot] = np.nan
+        if self._looks is not None:
+            # Aside, beyond the slots of the streams: it belongs to a moment that is gone.
+            self._write_origin(slice(slot, slot + 1), self._looks.streams.live, source)
+            self._origin[1][slot] = 1
         self._received[slot] = self._last_s = time.monotonic()
         self.counts.labels_late += 1
         self._pipeline.commit(1)
@@ -194,6 +254,7 @@ class Intake:
         self._x[here], self._y[here], self._kind[here] = 0, UNLABELLED, DREAM
         self._source[here], self._seq[here], self._sample[here] = 0, 0, self.samples
         self._t[here], self._received[here] = np.nan, time.monotonic()
+        self._origin[1][here] = 0
         count: int = here.stop - here.start
         self._pipeline.commit(count)
         self.flush()
@@ -223,7 +284,17 @@ class Intake:
         arrays = {f"history/{name}": a.copy() for name, a in self._history.arrays().items()}
         names = [[stream, producer] for stream, producer in self.sources]
         positions = {"samples": self.samples, "sources": names, "next_seq": self._next_seq.copy()}
+        if self._looks is not None:
+            positions["streams"] = self._looks.streams.snapshot()
+            arrays |= {f"window/{name}": a.copy() for name, a in self._window_arrays().items()}
         return arrays, positions
+
+    @property
+    def _hop(self) -> int:
+        return self._looks.window.hop if self._looks and self._looks.window else 1
+
+    def _window_arrays(self) -> Arrays:
+        return self._looks.window.arrays() if self._looks and self._looks.window else {}
 
     def restore(self, arrays: Arrays, positions: dict[str, Any]) -> None:
         """Take up where a snapshot ended."""
@@ -231,5 +302,32 @@ class Intake:
             array[...] = arrays[f"history/{name}"]
         self.sources = [(stream, producer) for stream, producer in positions["sources"]]
         self._ids = {pair: i for i, pair in enumerate(self.sources)}
+        self._marks = [_marks(*pair) for pair in self.sources]
         self._next_seq = list(positions["next_seq"])
-        self._history.restored(positions["samples"])
+        if self._looks is not None:
+            self._looks.streams.restore(positions["streams"])
+        for name, array in self._window_arrays().items():
+            array[...] = arrays[f"window/{name}"]
+        self._history.restored(positions["samples"], self._hop)
+
+
+class _Rows(NamedTuple):
+    """What the rows of one message have in common."""
+
+    source: int
+    seq: int
+    """Of the first."""
+    hop: int
+    """From one seq to the next."""
+    t: float
+    begins: bool
+
+
+def _marks(stream: str, producer: str) -> tuple[int, int]:
+    """Numbers for a stream and for its device, the same in every run."""
+    device = stream.rpartition("/")[0]
+    return _number(f"{stream} {producer}"), _number(device)
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode()) & 0x7FFFFFFF

@@ -117,7 +117,7 @@ class Outlet(Stage):
             self._publish_embeddings(here)
         fresh = int(np.count_nonzero(self._kind[here] == FRESH))
         self._publisher.step += fresh
-        came = self._received[here][self._kind[here] != DREAM]
+        came = self._received[here][self._kind[here] < DREAM]
         self._learned(fresh, time.monotonic() - came)
 
     def _listen(self, now_s: float) -> None:

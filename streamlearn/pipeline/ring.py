@@ -19,6 +19,8 @@ LATE: Final = 1
 """A row that came before, again with the label that was missing."""
 DREAM: Final = 2
 """No row at all: the stream was quiet, and rules that dream may use the moment."""
+AGAIN: Final = 3
+"""A row that came before, shown again: layers answer as they are now, heads keep up with them."""
 
 ROW_COLUMNS: Final[dict[str, DTypeLike]] = {
     "kind": np.uint8,
@@ -28,11 +30,16 @@ ROW_COLUMNS: Final[dict[str, DTypeLike]] = {
     "t": np.float64,
     "received": np.float64,
     "sample": np.int64,
+    "slot": np.int32,
+    "begins": np.uint8,
+    "stream": np.int32,
+    "device": np.int32,
 }
 """What ingest knows of a row beside its numbers `x`.
 
 `source` is a number for (stream, producer); `t` seconds since 1970; `received` the monotonic clock;
-`sample` counts fresh rows, and for a late row it is the number of the fresh one.
+`sample` counts fresh rows, and for a late row it is the number of the fresh one. The last four are
+`streamlearn.part.Origin`.
 """
 
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Part, Rows
-from streamlearn.pipeline.ring import DREAM, FRESH, Block, Ring
+from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Origin, Part, Rows, alone
+from streamlearn.pipeline.ring import AGAIN, DREAM, FRESH, Block, Ring
 
 Columns = dict[str, F32]
 
@@ -105,6 +105,7 @@ class PartStage(Stage):
         self._room = np.zeros((several, part.place.width_in), np.float32)
         self._lane_room = np.zeros((several, part.place.lanes_in, part.place.width_in), np.float32)
         self._plain = part.place.lanes_in == 0 and len(self._owned) == 1
+        self._origin = [ring.column(name) for name in Origin._fields] if part.follows else None
 
     def work(self, block: Block) -> None:
         """Learn from fresh rows, or only respond where frozen; late rows learn what they can."""
@@ -116,12 +117,16 @@ class PartStage(Stage):
         else:
             columns = {name: array[here] for name, array in self._ring.items()}
             rows = self._rows(columns, self._y[here], first)
+        if self._origin is not None:
+            rows = rows._replace(origin=Origin(*(column[here] for column in self._origin)))
         for begin, end, kind in runs(self._kinds[here]):
             part = _between(rows, begin, end)
             if kind == DREAM:
                 self._dream(part)
+            elif kind == AGAIN:
+                self._again(part)
             elif self.frozen:
-                self.part.respond(part)
+                self.part.follow(part)
             elif kind == FRESH:
                 self.part.learn(part)
             else:
@@ -132,6 +137,13 @@ class PartStage(Stage):
             rows.out[...] = 0
         else:
             self.part.dream(rows)
+
+    def _again(self, rows: Rows) -> None:
+        """Heads keep up with layers that moved on; steps and layers only answer."""
+        if self.part.keeps_up and not self.frozen:
+            self.part.learn(rows)
+        else:
+            self.part.follow(rows)
 
     def _rows(self, columns: Columns, y: I32, first: int) -> Rows:
         n = len(y)
@@ -170,7 +182,8 @@ class PartStage(Stage):
             self._lane_room = np.zeros((n, *self._lane_room.shape[1:]), np.float32)
         for name, width in self._owned.items():
             values[name] = np.zeros((n, width), np.float32)
-        self.part.respond(self._rows(values, np.full(n, UNLABELLED, np.int32), 0))
+        rows = self._rows(values, np.full(n, UNLABELLED, np.int32), 0)
+        self.part.respond(rows._replace(origin=alone(n) if self.part.follows else None))
 
     def cost(self) -> int:
         """The part's own estimate."""
@@ -198,8 +211,9 @@ def _between(rows: Rows, begin: int, end: int) -> Rows:
     if (begin, end) == (0, len(rows.y)):
         return rows
     beside = rows.beside and Beside(*(array[begin:end] for array in rows.beside))
+    origin = rows.origin and rows.origin.between(begin, end)
     here = slice(begin, end)
-    return Rows(rows.x[here], rows.out[here], rows.y[here], rows.first + begin, beside)
+    return Rows(rows.x[here], rows.out[here], rows.y[here], rows.first + begin, beside, origin)
 
 
 def restore(stage: Stage, saved: Mapping[str, NDArray[Any]]) -> list[str]:

@@ -7,3 +7,6 @@ STEPS: Final[dict[str, str]] = {
     "unit_norm": "streamlearn.prepare.unit_norm:UnitNorm",
     "standardize": "streamlearn.prepare.standardize:Standardize",
 }
+
+CUTS: Final[dict[str, str]] = {"window": "streamlearn.prepare.window:Window"}
+"""What makes rows of several samples; it works at ingest, before the ring, and comes first."""

@@ -111,7 +111,7 @@ class Contrast:
         return self._way == CANDIDATES or (self._way == PAIR and self.place.lanes_in == 0)
 
     def _run(self, rows: Rows, purpose: int, layer: tuple[Any, ...]) -> None:
-        x, out, y, first, beside = rows
+        x, out, y, first, beside, _ = rows
         if beside is None:
             B, H = out.shape
             lanes_in, lanes = (
