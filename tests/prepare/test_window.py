@@ -16,11 +16,13 @@ LIVE = 3
 
 
 def window(rows: int, hop: int, label: Any = "last") -> Window:
+    """A cutter of three streams of two numbers."""
     options = Window.Options(step="window", rows=rows, hop=hop, label=label)
     return Window(options, LIVE, 2, np.float32)
 
 
 def samples(n: int) -> Any:
+    """[n, 2] numbers, all different."""
     return np.arange(2 * n, dtype=np.float32).reshape(n, 2)
 
 
