@@ -16,7 +16,7 @@ from streamlearn.rules import RULES
 from streamlearn.schema import Catalogue, resolve
 
 CATALOGUE: Final[Catalogue] = {
-    "prepare": ("step", STEPS | CUTS),
+    "prepare": ("step", CUTS | STEPS),
     "layer": ("rule", RULES),
     "head": ("kind", HEADS),
 }

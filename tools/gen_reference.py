@@ -34,6 +34,7 @@ EXAMPLES: Final[dict[str, Any]] = {"shape": [28, 28], "classes": 10, "units": 10
 EXAMPLES_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "forward_forward_fields": {"reads": ["input"]},
     "forward_forward_top_down": {"units": [100, 100]},
+    "window": {"rows": 1, "hop": 1},
 }
 """The same for the keys of one kind of layer, head or step."""
 

@@ -76,6 +76,8 @@ class Window:
 
         def shape_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
             """Shape of a window of samples of a shape; single numbers lie side by side."""
+            if self.rows == 1:
+                return shape
             return (self.rows,) if shape == (1,) else (self.rows, *shape)
 
     def __init__(self, options: Options, live: int, width: int, dtype: DTypeLike) -> None:

@@ -83,6 +83,7 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"m": 10.0, "beta1": 0.0, "memory_rows": 0},
     ),
     "black_box": ({"noise": 0.2}, {"bits": 4, "range": 2.0}),
+    "pool": ({"rows": 3, "gives": "mean"},),
     "goodness": ({"temperature": 3.0},),
     "standardize": ({"memory_rows": 20},),
 }

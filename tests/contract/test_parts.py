@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlearn.heads.base import Head
-from streamlearn.part import F32, UNLABELLED, Part, Rows
+from streamlearn.part import F32, UNLABELLED, Part, Rows, alone
 from streamlearn.prepare.base import Step
 from streamlearn.rules.base import Rule
 from streamlearn.schema import resolve
@@ -124,19 +124,25 @@ def test_unlabelled_rows_are_welcome(entry: Entry) -> None:
 
 @every_part
 def test_late_labels_teach_what_learns_from_labels(entry: Entry) -> None:
-    """A row that comes again with its label teaches heads and such rules; others only answer."""
+    """A row that comes again with its label teaches heads and such rules; others only answer.
+
+    What looks back along streams answers it aside, beyond their slots, and they go on as if nothing
+    had come.
+    """
     x, y = stream(60)
     part, fresh = entry.build(), entry.build()
     for one in (part, fresh):
         learn(one, x, y)
     known = np.ascontiguousarray(np.maximum(y, 0))
     out = np.full((60, part.width_out), np.nan, np.float32)
-    part.learn_late(Rows(x, out, known, 60))
+    aside = alone(60)._replace(slot=np.full(60, part.place.live, np.int32))
+    part.learn_late(Rows(x, out, known, 60, origin=aside if part.follows else None))
     assert np.isfinite(out).all()
     if part.learns_labels:
         learn(fresh, x, known, 60)
     assert part.learns_labels or entry.kind != "kind"
-    assert state(part) == state(fresh)
+    assert part.follows or state(part) == state(fresh)
+    assert learn(part, x, y, 120).tobytes() == learn(fresh, x, y, 120).tobytes()
 
 
 def extreme_rows() -> F32:
