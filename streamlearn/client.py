@@ -85,6 +85,7 @@ class Producer:
         self._producer = _checked_producer(producer or "")
         self._endpoint, self._timeout_s, self._shape = endpoint, timeout_s, shape
         self.seq = 0
+        self._seqs: dict[str, int] = {}
         self._there = False
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # XPUB is PUB that can see whether anyone subscribed, so that the first rows are not lost.
@@ -104,6 +105,12 @@ class Producer:
             self._release(0.0)
             text = f"endpoint {self._endpoint!r}: {zmq.strerror(error.errno or 0)}; give tcp://HOST:PORT"
             raise UsageError(text) from None
+
+    def switch(self, stream: str) -> None:
+        """Go on as another stream through the same socket; each counts its own rows from 0."""
+        self._seqs[self._stream] = self.seq
+        self._stream = _checked_stream(stream)
+        self.seq = self._seqs.get(stream, 0)
 
     def send(
         self,

@@ -112,7 +112,10 @@ class Commands:
     def infer(self, request: Map) -> Map:
         """Respond to rows without learning from them."""
         daemon = self._daemon
-        x = rows_of(request, daemon.config.stream.shape)
+        samples = rows_of(request, daemon.config.stream.shape)
+        x, _ = daemon.learner.rows_of(samples)
+        if not len(x):
+            raise UsageError(f"rows: {len(samples)} samples make no window; send more of them")
         values = daemon.learner.infer(x)
         head = daemon.learner.head()
         scores = values[f"head/{head}"] if head else np.zeros((len(x), 0), np.float32)

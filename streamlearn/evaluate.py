@@ -5,7 +5,9 @@ the same digest.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from streamlearn.config import Config, config_hash
 from streamlearn.data.dataset import Dataset
+from streamlearn.data.series import interleaved, messages
 from streamlearn.errors import UsageError
 from streamlearn.learner import Learner
 from streamlearn.part import I32
@@ -21,6 +24,8 @@ from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.wire.message import Sample
 
 _CHUNK_ROWS = 256
+_TURN_ROWS = 16
+"""Of one recording before the next has its turn."""
 _CURVE_POINTS = 200
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -44,7 +49,8 @@ def evaluate(
     config
         A checked configuration; its sockets are not used.
     dataset
-        Rows [n, …] and labels [n]; rows marked as test are held out.
+        Rows [n, …] and labels [n]; rows marked as test are held out. Of a set of recordings
+        `stream.live` are streams at once.
     test
         Other held-out rows.
     passes
@@ -72,13 +78,14 @@ def evaluate(
     learner = Learner(config)
     learner.assemble()
     learner.warm()
-    train, held_out = dataset.train, test or dataset.test
+    train = interleaved(dataset.train, config.stream.live, _TURN_ROWS)
+    held_out = test or dataset.test
     rows = fitted(train, config)
     total = min(limit or passes * len(rows), passes * len(rows))
     learner.pipeline.start()
     try:
         began = time.perf_counter()
-        curve = play(learner, rows, train.y, total, on_progress)
+        curve = play(learner, replace(train, X=rows), total, on_progress)
         learner.pipeline.wait_done()
         learner.pipeline.check()
         seconds = time.perf_counter() - began
@@ -123,22 +130,31 @@ def fitted(dataset: Dataset, config: Config) -> NDArray[Any]:
 
 
 def play(
-    learner: Learner,
-    rows: NDArray[Any],
-    y: I32 | None,
-    total: int,
-    on_progress: Progress | None,
+    learner: Learner, data: Dataset, total: int, on_progress: Progress | None
 ) -> list[dict[str, Any]]:
-    """Feed `total` rows, round and round; returns points of the learning curve."""
+    """Feed `total` rows, round and round; returns points of the learning curve.
+
+    Parameters
+    ----------
+    learner
+        Its threads run.
+    data
+        Rows [n, D] as `fitted` gives them; recordings are streams of their own.
+    total
+        How many rows.
+    on_progress
+        Called about 200 times.
+
+    """
     curve: list[dict[str, Any]] = []
-    labels = y if learner.config.stream.classes else None
     step = max(_CHUNK_ROWS, total // _CURVE_POINTS)
+    sent: Counter[str] = Counter()
     done = 0
     while done < total:
-        begin = done % len(rows)
-        end = min(begin + _CHUNK_ROWS, len(rows), begin + total - done)
-        part = None if labels is None else labels[begin:end]
-        offer(learner, Sample("data", "", done, end - begin, float("nan"), rows[begin:end], part))
+        begin = done % data.rows
+        end = min(begin + _CHUNK_ROWS, data.rows, begin + total - done)
+        for start, stop in messages(data, begin, end):
+            _offer_part(learner, data, start, stop, sent)
         before, done = done, done + end - begin
         if done == total:
             learner.pipeline.wait_done()
@@ -147,6 +163,16 @@ def play(
             if on_progress:
                 on_progress(done, total, curve[-1])
     return curve
+
+
+def _offer_part(learner: Learner, data: Dataset, start: int, stop: int, sent: Counter[str]) -> None:
+    """Feed rows of one recording as a message; `sent` counts the rows of each stream."""
+    name = data.stream(start, "data")
+    labels = data.y if learner.config.stream.classes else None
+    part = None if labels is None else labels[start:stop]
+    rows = data.X[start:stop]
+    offer(learner, Sample(name, "", sent[name], stop - start, float("nan"), rows, part))
+    sent[name] += stop - start
 
 
 def offer(learner: Learner, message: Sample) -> None:
@@ -178,19 +204,34 @@ def _point(learner: Learner, rows: int) -> dict[str, Any]:
 
 
 def held_out_errors(learner: Learner, test: Dataset) -> dict[str, dict[str, Any]]:
-    """Head → error and confusion matrix on rows that were never learned."""
+    """Head → error and confusion matrix on rows that were never learned.
+
+    Recordings are streams of their own; with a window, every window counts once.
+    """
     if test.y is None:
         return {}
-    rows = fitted(test, learner.config)
+    rows = replace(test, X=fitted(test, learner.config))
+    known, predicted = [], []
+    for recording in rows.recordings():
+        assert recording.y is not None
+        x, y = learner.rows_of(recording.X, recording.y)
+        known.append(y)
+        predicted.append(_answers(learner, x))
+    y = np.concatenate(known)
     heads = [head.name for head in learner.config.head]
-    predicted = {head: np.empty(len(rows), np.int32) for head in heads}
-    for begin in range(0, len(rows), _CHUNK_ROWS):
-        here = slice(begin, begin + _CHUNK_ROWS)
-        values = learner.infer(rows[here].astype(np.float32))
-        for head in heads:
-            predicted[head][here] = values[f"head/{head}"].argmax(axis=1)
-    known = test.y >= 0
-    return {head: _scored(test.y[known], said[known], learner) for head, said in predicted.items()}
+    said = {head: np.concatenate([one[head] for one in predicted]) for head in heads}
+    return {head: _scored(y[y >= 0], said[head][y >= 0], learner) for head in heads}
+
+
+def _answers(learner: Learner, x: NDArray[Any]) -> dict[str, I32]:
+    """Head → class of each row [n] of one stream; streams that look back are asked in one go."""
+    step = len(x) if learner.follows else _CHUNK_ROWS
+    said: dict[str, I32] = {head.name: np.empty(len(x), np.int32) for head in learner.config.head}
+    for begin in range(0, len(x), max(step, 1)):
+        values = learner.infer(x[begin : begin + step].astype(np.float32))
+        for head, answers in said.items():
+            answers[begin : begin + step] = values[f"head/{head}"].argmax(axis=1)
+    return said
 
 
 def _scored(y: I32, said: I32, learner: Learner) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.config import Config, config_hash, learner_part
 from streamlearn.errors import ChangedError, NoAnswerError, StageError
-from streamlearn.part import F32, Arrays, Beside, Part, Rows
+from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Part, Rows
 from streamlearn.pipeline.barrier import Barrier
 from streamlearn.pipeline.figures import FigureStage
 from streamlearn.pipeline.intake import Intake, Looks
@@ -200,9 +201,26 @@ class Learner:
         """Names of the stages that learn nothing now."""
         return [stage.name for stage in self.parts if stage.frozen]
 
+    @property
+    def follows(self) -> bool:
+        """Whether any part looks back along a stream."""
+        return any(stage.part.follows for stage in self.parts)
+
+    def rows_of(self, x: NDArray[Any], y: I32 | None = None) -> tuple[NDArray[Any], I32]:
+        """Rows [m, D'] of the samples [n, D] of one stream, from its beginning, and their labels.
+
+        Without a window every sample is a row.
+        """
+        labels = np.full(len(x), UNLABELLED, np.int32) if y is None else y
+        if self._window is None:
+            return x, labels
+        cut = Window(self._window, 1, x.shape[1], x.dtype).cut(0, x, labels, begins=True)
+        return cut.x, cut.y
+
     def infer(self, x: F32) -> Columns:
         """Respond to rows [B, D] without learning; column → [B, …].
 
+        Parts that look back along a stream take them as one of its own, from its beginning.
         Safe while the stages work: each stage answers on its own thread between two blocks.
         """
         values: Columns = {"x": np.ascontiguousarray(x, np.float32)}

@@ -208,7 +208,7 @@ class Playing:
         began = time.perf_counter()
         order = np.random.default_rng((self._config.seed, number)).permutation(train.rows)
         shuffled = replace(train, X=train.X[order], y=train.y[order])
-        play(self._learner, fitted(shuffled, self._config), shuffled.y, train.rows, None)
+        play(self._learner, replace(shuffled, X=fitted(shuffled, self._config)), train.rows, None)
         self._learner.pipeline.check()
         name = self._learner.head() or ""
         error = held_out_errors(self._learner, test)[name]["error"]

@@ -106,7 +106,7 @@ def on_finished(
         if not stage.name.startswith("head/"):
             restore(stage, dict(snapshot.arrays))
     learner.pipeline.start()
-    play(learner, fitted(train, config), train.y, train.rows, None)
+    play(learner, replace(train, X=fitted(train, config)), train.rows, None)
     errors = held_out_errors(learner, test)
     learner.pipeline.close()
     return errors

@@ -46,6 +46,13 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 @click.option(
     "--size", callback=_size, metavar="HxW", help="Bring images to this height and width."
 )
+@click.option(
+    "--together",
+    type=click.IntRange(1),
+    default=16,
+    metavar="N",
+    help="Of a set of recordings, how many are streams at once: 16.",
+)
 @click.option("--timeout", type=float, metavar="S", help="Give up when the daemon takes nothing.")
 def send(src: str, *, to: str, **how: Any) -> None:
     """Play a data set to a daemon.
@@ -60,9 +67,10 @@ def send(src: str, *, to: str, **how: Any) -> None:
     if how["no_labels"] and how["label_delay"]:
         raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
     rows = data.load(src, new_bar=DownloadBar, size=how["size"]).train
-    rows = rows.first(how["limit"] or rows.rows)
     delay = None if how["no_labels"] else how["label_delay"] or 0
     message_rows = how["rows"] or (1 if how["rate"] else 16)
+    rows = data.interleaved(rows, how["together"], message_rows)
+    rows = rows.first(how["limit"] or rows.rows)
     kind: Literal["pub", "push"] = "pub" if how["pub"] else "push"
     with (
         progress(f"sending {Path(rows.name).name}", rows.rows) as show,
@@ -75,58 +83,79 @@ def send(src: str, *, to: str, **how: Any) -> None:
             shape=rows.shape,
         ) as producer,
     ):
-        play(producer, rows, message_rows, how["rate"], delay, show)
+        rate = how["rate"] and how["rate"] * min(how["together"], len(rows.names) or 1)
+        player = Player(producer, how["stream"], delay)
+        player.play(rows, message_rows, rate, show)
 
 
-def play(
-    producer: "Producer",
-    data: "Dataset",
-    message_rows: int,
-    rate_hz: float | None,
-    label_delay: int | None,
-    show: Callable[[int, str], None],
-) -> None:
-    """Send rows in order.
+class Player:
+    """Sends rows in order, with labels in time, late or never.
 
     Parameters
     ----------
     producer
         Where they go.
-    data
-        Rows, with labels where there are any.
-    message_rows
-        Rows a message.
-    rate_hz
-        Rows a second; None is as fast as the daemon takes them.
+    stream
+        What the stream is called; recordings are STREAM/NAME.
     label_delay
         After how many rows a row's label follows; 0: with its row, None: never.
-    show
-        Called with the count of rows sent.
 
     """
-    y = None if label_delay is None else data.y
-    late: deque[tuple[int, int, int]] = deque()
-    began = time.monotonic()
-    for start in range(0, data.rows, message_rows):
-        stop = min(start + message_rows, data.rows)
-        _wait_until(began + stop / rate_hz if rate_hz else 0.0)
-        first = producer.seq
-        if y is None or label_delay:
-            producer.send(data.X[start:stop])
-        else:
-            producer.send(data.X[start:stop], y[start:stop])
-        if y is not None and label_delay:
-            late.append((first, start, stop))
-            while late and late[0][2] + label_delay <= stop:
-                _label(producer, y, late.popleft())
-        show(stop, "")
-    for message in late:
-        _label(producer, y, message)
 
+    def __init__(self, producer: "Producer", stream: str, label_delay: int | None) -> None:
+        self._producer, self._stream, self._delay = producer, stream, label_delay
+        self._late: deque[tuple[int, int, int]] = deque()
 
-def _label(producer: "Producer", y: Any, message: tuple[int, int, int]) -> None:
-    first, start, stop = message
-    producer.label(first, y[start:stop])
+    def play(
+        self,
+        data: "Dataset",
+        message_rows: int,
+        rate_hz: float | None,
+        show: Callable[[int, str], None],
+    ) -> None:
+        """Send all rows.
+
+        Parameters
+        ----------
+        data
+            Rows, with labels where there are any.
+        message_rows
+            Most rows a message.
+        rate_hz
+            Rows a second; None is as fast as the daemon takes them.
+        show
+            Called with the count of rows sent.
+
+        """
+        from streamlearn.data import messages
+
+        began = time.monotonic()
+        for begin in range(0, data.rows, message_rows):
+            end = min(begin + message_rows, data.rows)
+            _wait_until(began + end / rate_hz if rate_hz else 0.0)
+            for start, stop in messages(data, begin, end):
+                self._send(data, start, stop)
+            show(end, "")
+        self._send_labels(data, data.rows + (self._delay or 0))
+
+    def _send(self, data: "Dataset", start: int, stop: int) -> None:
+        producer = self._producer
+        if data.series is not None:
+            producer.switch(data.stream(start, self._stream))
+        y = None if data.y is None or self._delay != 0 else data.y[start:stop]
+        first = producer.send(data.X[start:stop], y)
+        if self._delay:
+            self._late.append((first, start, stop))
+            self._send_labels(data, stop)
+
+    def _send_labels(self, data: "Dataset", sent: int) -> None:
+        """Send the labels that are due after so many rows."""
+        delay = self._delay or 0
+        while self._late and data.y is not None and self._late[0][2] + delay <= sent:
+            first, start, stop = self._late.popleft()
+            if data.series is not None:
+                self._producer.switch(data.stream(start, self._stream))
+            self._producer.label(first, data.y[start:stop])
 
 
 def _wait_until(due: float) -> None:

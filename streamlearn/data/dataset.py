@@ -3,6 +3,7 @@
 Shape letters: N rows, then the shape of one row.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -32,6 +33,11 @@ class Dataset:
     """[N] True for rows held out from learning; None where nothing is said."""
     classes: int
     """K: one more than the largest label; 0 without labels."""
+    series: I32 | None = None
+    """[N] which recording a row belongs to, where there are several; each is a stream of its own,
+    with its rows together and in order."""
+    names: tuple[str, ...] = ()
+    """What each recording is called; before the last "/" stands the device it comes from."""
 
     @property
     def rows(self) -> int:
@@ -46,17 +52,17 @@ class Dataset:
     @property
     def train(self) -> "Dataset":
         """The rows to learn from; all of them where nothing is held out."""
-        return self if self.is_test is None else self._part(~self.is_test)
+        return self if self.is_test is None else self.part(~self.is_test)
 
     @property
     def test(self) -> "Dataset | None":
         """The rows held out from learning, or None."""
         some = self.is_test is not None and self.is_test.any()
-        return self._part(self.is_test) if some else None
+        return self.part(self.is_test) if some else None
 
     def first(self, rows: int) -> "Dataset":
         """The first rows alone, as views."""
-        return self._part(slice(0, rows))
+        return self.part(slice(0, rows))
 
     def shaped(self, shape: tuple[int, ...]) -> "Dataset":
         """The same rows in another shape of as many numbers.
@@ -76,11 +82,26 @@ class Dataset:
             )
         return replace(self, X=self.X.reshape(-1, *shape))
 
-    def _part(self, chosen: Any) -> "Dataset":
-        if not isinstance(chosen, slice):
+    def part(self, chosen: Any) -> "Dataset":
+        """The rows of a slice, of a mask [N] or of numbers [n], as views where they can be."""
+        if isinstance(chosen, np.ndarray) and chosen.dtype == np.bool_:
             chosen = _as_slice(chosen)
         y = None if self.y is None else self.y[chosen]
-        return replace(self, X=self.X[chosen], y=y, is_test=None)
+        series = None if self.series is None else self.series[chosen]
+        return replace(self, X=self.X[chosen], y=y, is_test=None, series=series)
+
+    def recordings(self) -> list["Dataset"]:
+        """Each recording by itself, as views; the whole where there is only one."""
+        if self.series is None:
+            return [self]
+        edges = [0, *(np.flatnonzero(np.diff(self.series)) + 1).tolist(), self.rows]
+        return [self.part(slice(a, b)) for a, b in itertools.pairwise(edges) if a < b]
+
+    def stream(self, row: int, default: str) -> str:
+        """Name of the stream that a row is sent in."""
+        if self.series is None:
+            return default
+        return f"{default}/{self.names[int(self.series[row])]}"
 
 
 def _as_slice(mask: NDArray[np.bool_]) -> slice | NDArray[np.bool_]:

@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.data.dataset import Dataset, checked
+from streamlearn.data.series import SERIES_KEYS, recordings
 from streamlearn.errors import UsageError
 
 LABEL_COLUMNS: Final = ("y", "label", "class", "target")
 _TEST_COLUMN: Final = "is_test"
-_ROWS: Final = ("X", "frames")
+_ROWS: Final = ("X", "frames", "audio")
 """What rows are called in an .npz; the first that is there counts."""
 
 
 def load_npz(path: Path, name: str | None = None) -> Dataset:
     """Read `X` [N, …] and, where they are, `y` [N] and `is_test` [N]; `frames` is a name for X.
+
+    Recordings end to end, of sensors (`X`) or sound (`audio` [N]), come with `offsets`; see
+    `streamlearn.data.series`.
 
     Raises
     ------
@@ -35,14 +39,19 @@ def load_npz(path: Path, name: str | None = None) -> Dataset:
         held = ", ".join(arrays) or "nothing"
         raise UsageError(
             f"{path}: holds {held}; expected X [rows, …], and y [rows] for labels, or frames "
-            "[frames, height, width]"
+            "[frames, height, width], or audio [samples]"
         )
-    return checked(name or str(path), arrays[rows], arrays.get("y"), arrays.get(_TEST_COLUMN))
+    X, title = np.asarray(arrays[rows]), name or str(path)
+    if rows == "audio" and X.ndim == 1:
+        X = X[:, None]
+    if arrays.get("offsets") is not None:
+        return recordings(title, X, arrays)
+    return checked(title, X, arrays.get("y"), arrays.get(_TEST_COLUMN))
 
 
 def _npz_arrays(path: Path) -> Mapping[str, NDArray[Any] | None]:
     """The arrays that count, and the names of the others."""
-    wanted = (*_ROWS, "y", _TEST_COLUMN)
+    wanted = (*_ROWS, "y", _TEST_COLUMN, *SERIES_KEYS)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file):
             file.seek(0)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from streamlearn import config
 from streamlearn.data.cifar import load_cifar
 from streamlearn.data.dataset import Dataset
@@ -57,7 +59,7 @@ def _somewhere(src: str, size: tuple[int, int] | None) -> Dataset:
             f"{src}: no such file or folder, and not a known data set ({known}){nearest(src, SETS)}"
         )
     if path.is_dir():
-        return load_idx(path)
+        return _voices(path) if any(path.glob("*.npz")) else load_idx(path)
     if path.suffix.lower() in SUFFIXES:
         return load_video(path, size)
     return _file(path)
@@ -72,6 +74,32 @@ def _standard(
         return bundled.shaped((8, 8))
     folder = folder_of(name, download, environment, new_bar)
     return (load_cifar if name == "cifar10" else load_idx)(folder, name)
+
+
+def _voices(folder: Path) -> Dataset:
+    """Read a folder of .npz files with `audio` or `X`, a class each, in the order of their names.
+
+    Raises
+    ------
+    UsageError
+        When a file cannot be read, or their samples have different shapes.
+
+    """
+    parts = [load_npz(path) for path in sorted(folder.glob("*.npz"))]
+    shapes = {(part.shape, part.X.dtype) for part in parts}
+    if len(shapes) > 1:
+        found = ", ".join(f"{Path(part.name).name} {list(part.shape)}" for part in parts)
+        raise UsageError(f"{folder}: files of different samples ({found}); put them apart")
+    names: list[str] = []
+    series, labels = [], []
+    for k, part in enumerate(parts):
+        own = np.zeros(part.rows, np.int32) if part.series is None else part.series
+        series.append(np.add(own, len(names), dtype=np.int32))
+        names += part.names or (str(k),)
+        labels.append(np.full(part.rows, k, np.int32))
+    whole = np.concatenate([part.X for part in parts])
+    joined = Dataset(str(folder), whole, np.concatenate(labels), None, len(parts))
+    return replace(joined, series=np.concatenate(series), names=tuple(names))
 
 
 def _file(path: Path) -> Dataset:

@@ -1,0 +1,99 @@
+"""Sets of recordings: series of samples that were taken each by itself.
+
+One long array holds them end to end, and `offsets` [S + 1] says where each begins: recording i is
+rows offsets[i] … offsets[i + 1] - 1. Labels may be one a recording. Each is a stream of its own,
+called DEVICE/i, the device out of `subject` or `speaker` where they are there.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.data.dataset import Dataset, checked
+from streamlearn.errors import UsageError
+
+SERIES_KEYS: Final = ("offsets", "subject", "speaker")
+
+
+def recordings(name: str, X: NDArray[Any], arrays: Mapping[str, Any]) -> Dataset:
+    """Make a data set of recordings that lie end to end.
+
+    Parameters
+    ----------
+    name
+        Named in every error.
+    X
+        [N, …] all samples.
+    arrays
+        `offsets` [S + 1], and where they are `y` [S] or [N], `is_test` [S] or [N], `subject` [S],
+        `speaker` (one name).
+
+    Raises
+    ------
+    UsageError
+        Where the offsets do not cut X, or what else `checked` refuses.
+
+    """
+    offsets = np.asarray(arrays["offsets"])
+    lengths = np.diff(offsets)
+    if offsets.ndim != 1 or offsets[0] != 0 or offsets[-1] != len(X) or (lengths < 1).any():
+        raise UsageError(
+            f"{name}: offsets {offsets.shape} do not cut {len(X)} rows into recordings; expected "
+            f"rising numbers from 0 to {len(X)}"
+        )
+    series = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    each = {key: arrays.get(key) for key in ("y", "is_test")}
+    y, is_test = (
+        value[series] if value is not None and len(value) == len(lengths) else value
+        for value in each.values()
+    )
+    return replace(checked(name, X, y, is_test), series=series, names=_names(arrays, len(lengths)))
+
+
+def _names(arrays: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    devices = arrays.get("subject")
+    if devices is None:
+        devices = arrays.get("speaker")
+    if devices is None:
+        return tuple(str(i) for i in range(count))
+    return tuple(f"{device}/{i}" for i, device in enumerate(np.broadcast_to(devices, count)))
+
+
+def interleaved(dataset: Dataset, together: int, rows: int) -> Dataset:
+    """The rows as a live daemon would get them: recordings in turn, `rows` of each at a time.
+
+    Parameters
+    ----------
+    dataset
+        Recordings end to end; one without recordings stays as it is.
+    together
+        How many are live at once; one that ends makes room for the next.
+    rows
+        Rows of a turn.
+
+    """
+    if dataset.series is None:
+        return dataset
+    firsts, counts = np.unique(dataset.series, return_index=True, return_counts=True)[1:]
+    waiting = iter(sorted(zip(firsts.tolist(), counts.tolist(), strict=True)))
+    live = list(itertools.islice(waiting, together))
+    order = []
+    while live:
+        for first, count in live:
+            order.append(np.arange(first, first + min(rows, count)))
+        live = [(first + rows, count - rows) for first, count in live if count > rows]
+        live += itertools.islice(waiting, together - len(live))
+    return dataset.part(np.concatenate(order))
+
+
+def messages(dataset: Dataset, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut rows begin:end where another recording goes on; as (begin, end)."""
+    if dataset.series is None:
+        yield begin, end
+        return
+    cuts = np.flatnonzero(np.diff(dataset.series[begin:end])) + begin + 1
+    yield from itertools.pairwise([begin, *cuts.tolist(), end])
