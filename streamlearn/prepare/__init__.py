@@ -5,6 +5,9 @@ from typing import Final
 STEPS: Final[dict[str, str]] = {
     "scale": "streamlearn.prepare.scale:Scale",
     "unit_norm": "streamlearn.prepare.unit_norm:UnitNorm",
+    "patches": "streamlearn.prepare.patches:Patches",
+    "spectrum": "streamlearn.prepare.spectrum:Spectrum",
+    "difference": "streamlearn.prepare.difference:Difference",
     "standardize": "streamlearn.prepare.standardize:Standardize",
 }
 

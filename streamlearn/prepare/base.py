@@ -1,4 +1,4 @@
-"""What a prepare step promises beyond `Part`: as many numbers out as in, of the same shape."""
+"""What a prepare step promises beyond `Part`: rows stay rows, finite numbers stay finite."""
 
 from streamlearn.part import Part
 
@@ -11,14 +11,14 @@ class Step(Part):
 
     @property
     def width_out(self) -> int:
-        """D: as many numbers as come in."""
+        """As many numbers as come in, unless the step says otherwise."""
         return self.place.width_in
 
     @property
     def shape_out(self) -> tuple[int, ...]:
-        """The shape of the row that comes in."""
+        """The shape of the row that comes in, unless the step says otherwise."""
         return self.place.shape_in
 
     def cost(self) -> int:
         """Reads and writes each number once."""
-        return 8 * self.place.width_in
+        return 4 * (self.place.width_in + self.width_out)

@@ -19,6 +19,8 @@ SEED: Final = 11
 
 SMALL: Final[dict[str, dict[str, Any]]] = {
     "hebbian": {"units": 7, "k": 2},
+    "patches": {"side": 2, "hop": 1},
+    "spectrum": {"frame": 8, "hop": 2, "bands": 4, "low_hz": 500.0},
     "forward_forward_fields": {"units": 7, "field": 2, "stride": 1, "pool": 1, "pool_stride": 1},
 }
 """Options that make a part small, in all its variants; others that have units get seven."""
@@ -83,6 +85,7 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"m": 10.0, "beta1": 0.0, "memory_rows": 0},
     ),
     "black_box": ({"noise": 0.2}, {"bits": 4, "range": 2.0}),
+    "spectrum": ({"floor": 1e-3},),
     "pool": ({"rows": 3, "gives": "mean"},),
     "goodness": ({"temperature": 3.0},),
     "standardize": ({"memory_rows": 20},),
