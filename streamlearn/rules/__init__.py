@@ -7,5 +7,6 @@ RULES: Final[dict[str, str]] = {
     "forward_forward": "streamlearn.rules.forward_forward:ForwardForward",
     "forward_forward_fields": "streamlearn.rules.forward_forward_fields:ForwardForwardFields",
     "forward_forward_top_down": "streamlearn.rules.forward_forward_top_down:ForwardForwardTopDown",
+    "greedy_infomax": "streamlearn.rules.greedy_infomax:GreedyInfomax",
     "black_box": "streamlearn.rules.black_box:BlackBox",
 }
