@@ -71,6 +71,9 @@ class Beside(NamedTuple):
     scores: F32
     """[B, K] where it writes its evidence for each class, as logarithms up to a constant, so that
     layers can be summed; [B, 0] where `scores_out` is false."""
+    surprise: F32 = np.zeros((0, 0), np.float32)
+    """[B, 1] where it writes how surprising a row is, in deviations from what is usual, 0 where it
+    cannot tell; without a column where `surprise_out` is false."""
 
 
 class Rows(NamedTuple):
@@ -134,6 +137,11 @@ class Part(ABC):
     @property
     def scores_out(self) -> bool:
         """Whether the part writes evidence for each class beside its outputs."""
+        return False
+
+    @property
+    def surprise_out(self) -> bool:
+        """Whether the part writes how surprising each row is beside its outputs."""
         return False
 
     @property

@@ -61,7 +61,7 @@ class Wires(NamedTuple):
     lanes: tuple[str, ...]
     """For each of them the column of its lanes, "" where it has none."""
     writes: str
-    """The column that it owns; its lanes and scores go to WRITES/lanes and WRITES/scores."""
+    """The column that it owns; its lanes, scores and surprise go to WRITES/lanes and so on."""
 
     def owned(self, part: Part) -> dict[str, int]:
         """Every column that the part owns, with its width."""
@@ -70,6 +70,8 @@ class Wires(NamedTuple):
             widths[f"{self.writes}/lanes"] = part.lanes_out * part.width_out
         if part.scores_out:
             widths[f"{self.writes}/scores"] = part.place.classes
+        if part.surprise_out:
+            widths[f"{self.writes}/surprise"] = 1
         return widths
 
 
@@ -133,6 +135,8 @@ class PartStage(Stage):
                 self.part.learn_late(part)
 
     def _dream(self, rows: Rows) -> None:
+        if rows.beside is not None:
+            rows.beside.surprise[...] = 0
         if self.frozen:
             rows.out[...] = 0
         else:
@@ -158,6 +162,7 @@ class PartStage(Stage):
             lanes_in=self._lanes(columns, n) if place.lanes_in else none.reshape(n, 0, 0),
             lanes=lanes.reshape(n, self.part.lanes_out, self.part.width_out),
             scores=columns.get(f"{wires.writes}/scores", none),
+            surprise=columns.get(f"{wires.writes}/surprise", none),
         )
         return Rows(x, out, y, first, beside)
 

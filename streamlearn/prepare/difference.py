@@ -28,8 +28,8 @@ def _difference(x: F32, out: F32, slot: I32, begins: U8, last: F32, known: U8) -
         there = known[s] and not begins[b]
         before = last[s]
         for d in range(x.shape[1]):
-            value = np.float64(x[b, d]) - np.float64(before[d]) if there else 0.0
-            out[b, d] = np.float32(min(max(value, -_LARGEST), _LARGEST))
+            change = np.float64(x[b, d]) - np.float64(before[d]) if there else np.float64(0)
+            out[b, d] = np.float32(np.minimum(np.maximum(change, -_LARGEST), _LARGEST))
             before[d] = x[b, d]
         known[s] = 1
 

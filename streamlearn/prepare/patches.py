@@ -56,7 +56,7 @@ class Patches(Step):
             raise ConfigError(
                 [
                     (
-                        f"side: expected frames of {options.side} by {options.side} pixels or more, "
+                        f"side: expected frames of {options.side} x {options.side} pixels or more, "
                         f"got rows of shape {list(shape)}"
                     )
                 ]

@@ -147,8 +147,8 @@ class Spectrum(Step):
     @property
     def width_out(self) -> int:
         """T N."""
-        bands: int = self.options.bands
-        return self._frames * bands
+        frames, bands = self.shape_out
+        return frames * bands
 
     def learn(self, rows: Rows) -> None:
         """Write the spectra; there is nothing to learn."""

@@ -8,5 +8,6 @@ RULES: Final[dict[str, str]] = {
     "forward_forward_fields": "streamlearn.rules.forward_forward_fields:ForwardForwardFields",
     "forward_forward_top_down": "streamlearn.rules.forward_forward_top_down:ForwardForwardTopDown",
     "pool": "streamlearn.rules.pool:Pool",
+    "greedy_infomax": "streamlearn.rules.greedy_infomax:GreedyInfomax",
     "black_box": "streamlearn.rules.black_box:BlackBox",
 }

@@ -78,6 +78,10 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
             "average": True,
         },
     ),
+    "greedy_infomax": (
+        {"negatives_from": "any", "negatives": 3, "reservoir_rows": 40, "warm_rows": 8},
+        {"negatives_from": "same", "steps": 5, "warm_rows": 1, "rate": 0.01},
+    ),
     "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
     "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),
     "power_loss": (

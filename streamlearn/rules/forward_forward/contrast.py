@@ -120,7 +120,7 @@ class Contrast:
             )
             scores = np.zeros((B, 0), np.float32)
         else:
-            lanes_in, lanes, scores = beside
+            lanes_in, lanes, scores = beside[:3]
         kernels.live((x, y, out, lanes_in, lanes, scores), first, layer, purpose)
 
     def learn(self, rows: Rows) -> None:

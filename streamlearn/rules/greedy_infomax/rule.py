@@ -1,0 +1,179 @@
+"""The layer around the kernels."""
+
+import numpy as np
+
+from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows, alone
+from streamlearn.rules.base import Rule
+from streamlearn.rules.greedy_infomax import learning
+from streamlearn.rules.greedy_infomax.options import GreedyInfomaxOptions
+from streamlearn.rules.greedy_infomax.state import (
+    ACCURACY,
+    FALLBACK,
+    LOSS,
+    ROWS,
+    SURPRISE,
+    Past,
+    Plain,
+    arrays_of,
+    new_net,
+    new_past,
+    new_scratch,
+    new_store,
+    setting_of,
+)
+
+_SHOWN_STEPS = (1, 2, 4, 8, 16)
+"""Steps ahead that have figures of their own."""
+_DEAD_SHARE = 1e-3
+"""Of rows in which a unit is active, under which it counts as dead."""
+
+
+class GreedyInfomax(Rule):
+    """One gradient-isolated module of Greedy InfoMax.
+
+    Parameters
+    ----------
+    options
+        Units, steps ahead, negatives; see `GreedyInfomaxOptions`.
+    place
+        Widths, streams and seed; see `streamlearn.part.Place`.
+
+    Notes
+    -----
+    A row costs 1 + K + N encodings there and back, and a step of Adam on every weight, of which the
+    K matrices W_k have most. See the package for the equations.
+
+    """
+
+    Options = GreedyInfomaxOptions
+    GAUGES = (
+        "loss",
+        "accuracy",
+        *(f"loss_k{k}" for k in _SHOWN_STEPS),
+        *(f"accuracy_k{k}" for k in _SHOWN_STEPS),
+        "rank",
+        "variance",
+        "dead_share",
+        "norm_mean",
+        "fallback_share",
+        "surprise",
+    )
+    options: GreedyInfomaxOptions
+
+    def __init__(self, options: GreedyInfomaxOptions, place: Place) -> None:
+        super().__init__(options, place)
+        self._net = new_net(options, place, place.width_in)
+        self._past = new_past(options, place, place.live + 1)
+        self._store = new_store(options, place)
+        self._setting = tuple(setting_of(options, place, place.width_in))
+        self._room = self._new_room()
+
+    @property
+    def width_out(self) -> int:
+        """H: a code."""
+        return self.options.units
+
+    @property
+    def follows(self) -> bool:
+        """Whether the stream of a row matters."""
+        return True
+
+    @property
+    def surprise_out(self) -> bool:
+        """Whether it tells how surprising a row is."""
+        return True
+
+    def learn(self, rows: Rows) -> None:
+        """Write each row's code, then learn what tells it from rows of elsewhere."""
+        self._run(rows, self._past, self._room, learns=True)
+
+    def learn_late(self, rows: Rows) -> None:
+        """A label teaches nothing: answer what is shown aside."""
+        if rows.origin is None:
+            self.respond(rows)
+        else:
+            self.follow(rows)
+
+    def follow(self, rows: Rows) -> None:
+        """Write codes and go along with the streams; weights and reservoir stay as they are."""
+        self._run(rows, self._past, self._room, learns=False)
+
+    def respond(self, rows: Rows) -> None:
+        """Write codes and change nothing; see `streamlearn.part.Part.respond`."""
+        room = self._new_room()
+        if rows.origin is not None:
+            slots = int(rows.origin.slot.max(initial=0)) + 1
+            past = new_past(self.options, self.place, slots)
+            self._run(rows, past, room, learns=False)
+            return
+        for b in range(len(rows.x)):
+            past = Past(self._past.x[:1].copy(), self._past.rows[:1].copy())
+            one = Rows(rows.x[b : b + 1], rows.out[b : b + 1], rows.y[b : b + 1], rows.first + b)
+            if rows.beside is not None:
+                one = one._replace(beside=type(rows.beside)(*(a[b : b + 1] for a in rows.beside)))
+            self._run(one, past, room, learns=False)
+
+    def infer(self, x: F32, out: F32) -> None:
+        """Write the codes [B, H] of the rows [B, D]; change nothing."""
+        self.respond(Rows(x, out, np.full(len(x), UNLABELLED, np.int32), 0))
+
+    def _new_room(self) -> Plain:
+        return tuple(new_scratch(self.options, self.place, 1))
+
+    def _run(self, rows: Rows, past: Past, room: Plain, *, learns: bool) -> None:
+        surprise = _surprise_of(rows)
+        origin = rows.origin or alone(len(rows.x), begin=False)
+        work = rows.x, rows.out, surprise, rows.first, learns
+        state = tuple(self._net), tuple(past), tuple(self._store)
+        learning.run(work, tuple(origin), *state, self._setting, room)
+
+    def arrays(self) -> Arrays:
+        """Weights, Adam's moments, the past of every stream, the reservoir and the figures."""
+        return arrays_of(self._net, self._past, self._store)
+
+    def gauges(self) -> dict[str, float]:
+        """What fails silently: contrast, rank and spread of the newest codes, dead units.
+
+        `accuracy` is the share of rows that score higher than all negatives, `rank` the exponential
+        of the entropy of the eigenvalues of the newest 128 codes' covariance, `variance` their mean
+        variance, `norm_mean` the mean norm of the units' weights, `fallback_share` how often
+        negatives had to come from a wider circle. Figures of rows fade over 1,000 of them.
+        """
+        store, steps = self._store, self.options.steps
+        figures, by_step = store.figures.tolist(), store.by_step.tolist()
+        codes = store.recent[: max(1, int(store.clock[ROWS]))]
+        shown = [k for k in _SHOWN_STEPS if k <= steps]
+        return {
+            "loss": figures[LOSS],
+            "accuracy": figures[ACCURACY],
+            **{f"loss_k{k}": by_step[0][k - 1] for k in shown},
+            **{f"accuracy_k{k}": by_step[1][k - 1] for k in shown},
+            "rank": _rank(codes),
+            "variance": float(codes.var(axis=0, dtype=np.float64).mean()),
+            "dead_share": float((store.usage < _DEAD_SHARE).mean()),
+            "norm_mean": float(np.linalg.norm(self._net.weights, axis=0).mean()),
+            "fallback_share": figures[FALLBACK],
+            "surprise": figures[SURPRISE],
+        }
+
+    def cost(self) -> int:
+        """Reads weights for every row encoded; a step reads and writes all, with moments."""
+        options, net = self.options, self._net
+        encoded = 1 + options.steps + options.negatives
+        return 4 * (encoded * net.weights.size + 6 * (net.weights.size + net.predict.size))
+
+
+def _surprise_of(rows: Rows) -> F32:
+    """Where surprise goes [B, 1]; [0, 1] where nobody wants it."""
+    if rows.beside is not None and rows.beside.surprise.shape[1]:
+        return rows.beside.surprise
+    return np.zeros((0, 1), np.float32)
+
+
+def _rank(codes: F32) -> float:
+    """Effective rank of the codes [n, H]: exp of the entropy of their covariance's eigenvalues."""
+    centred = codes - codes.mean(axis=0)
+    values = np.maximum(np.linalg.eigvalsh(np.float64(centred @ centred.T)), 0.0)
+    share = values[values > 1e-9 * max(values.sum(), 1e-30)]
+    share = share / max(share.sum(), 1e-30)
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 1.0

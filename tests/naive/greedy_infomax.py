@@ -1,0 +1,198 @@
+"""Slow twin of `greedy_infomax`: one row and one step ahead at a time, in float64."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.kernels.random import generator, uniform
+from streamlearn.part import F32, Arrays, Place, Rows, alone
+
+Vector = NDArray[np.float64]
+
+_FIGURE_ROWS = 1000
+
+
+class Adam:
+    """Steps of one array of weights."""
+
+    def __init__(self, weights: Vector) -> None:
+        self.w, self.m, self.v = weights, np.zeros_like(weights), np.zeros_like(weights)
+
+    def step(self, gradient: Vector, rate: float, t: int) -> None:
+        """Take the t-th step."""
+        self.m = 0.9 * self.m + 0.1 * gradient
+        self.v = 0.999 * self.v + 0.001 * gradient**2
+        mean, square = self.m / (1 - 0.9**t), self.v / (1 - 0.999**t)
+        self.w = self.w - rate * mean / (np.sqrt(square) + 1e-6)
+
+
+class Code:
+    """A row encoded, and how a gradient of its code becomes one of the weights."""
+
+    def __init__(self, twin: "GreedyInfomax", x: Vector) -> None:
+        self.x = x
+        self.a = x @ twin.weights.w + twin.bias.w
+        self.z = np.maximum(self.a, 0)
+        self.root = math.sqrt(np.mean(self.z**2) + 1e-4)
+        self.zn = self.z / self.root
+        self.delta = np.zeros_like(self.zn)
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        """Gradients of weights and biases from the collected gradient of the code."""
+        dz = (self.delta - self.zn * np.mean(self.delta * self.zn)) / self.root
+        da = dz * (self.a > 0)
+        return np.outer(self.x, da), da
+
+
+def fade(old: float, new: float, rows: float) -> float:
+    """One step of a fading mean."""
+    return old + max(1 / (rows + 1), 1 / _FIGURE_ROWS) * (new - old)
+
+
+def scaled(x: F32) -> Vector:
+    """A row with a root mean square of at most 10."""
+    row: Vector = x.astype(np.float64)
+    return row * min(1.0, 10 / max(math.sqrt(np.mean(row**2)), 1e-300))
+
+
+def varies(x: Vector) -> bool:
+    """Whether there is anything in a row that could be predicted."""
+    return bool(x[0] != 0) if len(x) == 1 else bool((x != x[0]).any())
+
+
+class GreedyInfomax:
+    """A module as its equations have it."""
+
+    def __init__(self, options: Any, place: Place) -> None:
+        self.options, self.place = options, place
+        D, H, K, M = place.width_in, options.units, options.steps, options.reservoir_rows
+        start = generator(place.seed).standard_normal((D, H), np.float32) / math.sqrt(D)
+        self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
+        self.predict = Adam(np.stack([np.eye(H)] * K))
+        self.past: dict[int, list[Vector]] = {}
+        self.stored_x = np.zeros((M, D))
+        self.stored_of = np.zeros((M, 2), np.int64)
+        self.rows = self.stored = self.steps = self.scored = 0
+        self.loss = self.accuracy = self.fallback = self.mean = self.square = 0.0
+        self.by_step = np.zeros((3, K))
+        self.usage = np.ones(H)
+        self.surprise = 0.0
+
+    def learn(self, rows: Rows) -> None:
+        """For each row: write its code, then learn what tells it from rows of elsewhere."""
+        origin = rows.origin or alone(len(rows.x), begin=False)
+        for b in range(len(rows.x)):
+            slot, begins, stream, device = (int(column[b]) for column in origin)
+            if begins:
+                self.past[slot] = []
+            self._learn_row(rows.x[b], rows.out[b], rows.first + b, (slot, stream, device))
+
+    def _learn_row(self, x: F32, out: F32, row: int, who: tuple[int, int, int]) -> None:
+        slot, stream, device = who
+        now = Code(self, scaled(x))
+        out[:] = now.zn
+        self.usage += ((now.z > 0) - self.usage) / _FIGURE_ROWS
+        self.rows += 1
+        past = self.past.setdefault(slot, [])
+        seen = varies(now.x)
+        told = {
+            k: Code(self, past[-1 - k])
+            for k in range(min(len(past), self.options.steps))
+            if varies(past[-1 - k])
+        }
+        self.surprise = 0.0
+        if seen and told and self.stored >= self.options.warm_rows:
+            self._predict(now, told, row, (stream, device))
+        if seen:
+            self._store(now.x, row, (stream, device))
+        past.append(now.x)
+
+    def _candidates(self, stream: int, device: int) -> tuple[list[int], bool]:
+        held = min(self.stored, len(self.stored_x))
+        streams, devices = self.stored_of[:held].T
+        circles = {
+            "any": np.full(held, True),
+            "other": streams != stream,
+            "same": streams == stream,
+            "device": (streams != stream) & (devices == device),
+        }
+        chain = {"device": ("device", "other", "any"), "any": ("any",)}
+        source = self.options.negatives_from
+        for circle in chain.get(source, (source, "any")):
+            if circles[circle].any():
+                return np.flatnonzero(circles[circle]).tolist(), circle != source
+        return [], True
+
+    def _predict(self, now: Code, told: dict[int, Code], row: int, of: tuple[int, int]) -> None:
+        fits, widened = self._candidates(*of)
+        draws = (uniform(self.place.seed, row, 16 + j) for j in range(self.options.negatives))
+        negatives = [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws]
+        H, dP = len(now.zn), np.zeros_like(self.predict.w)
+        losses, wins = [], []
+        for k, before in told.items():
+            # W_k is stored contexts x codes.
+            query = before.zn @ self.predict.w[k] / H
+            codes = [now, *negatives]
+            loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]))
+            slopes = slopes / len(told)
+            error = sum(a * code.zn for a, code in zip(slopes, codes, strict=True))
+            for a, code in zip(slopes, codes, strict=True):
+                code.delta += a * query
+            before.delta += self.predict.w[k] @ error / H
+            dP[k] = np.outer(before.zn, error) / H
+            losses.append(loss)
+            wins.append(won)
+            count = self.by_step[2, k]
+            self.by_step[0, k] = fade(self.by_step[0, k], loss, count)
+            self.by_step[1, k] = fade(self.by_step[1, k], won, count)
+            self.by_step[2, k] += 1
+        self._note(float(np.mean(losses)), float(np.mean(wins)), widened=widened)
+        self._step([now, *told.values(), *negatives], dP)
+
+    def _slopes(self, scores: Vector) -> tuple[float, bool, Vector]:
+        """Loss, whether the row won, and dL/d scores."""
+        p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+        loss = -math.log(p[0])
+        slopes = p.copy()
+        slopes[0] -= 1
+        return loss, bool(scores[0] > scores[1:].max()), slopes
+
+    def _note(self, loss: float, accuracy: float, *, widened: bool) -> None:
+        rows = self.scored
+        self.loss = fade(self.loss, loss, rows)
+        self.accuracy = fade(self.accuracy, accuracy, rows)
+        self.fallback = fade(self.fallback, widened, rows)
+        away, share = loss - self.mean, max(1 / (rows + 1), 1 / _FIGURE_ROWS)
+        if rows >= 16:
+            self.surprise = float(np.clip(away / math.sqrt(self.square + 1e-6), -10, 10))
+        self.mean += share * away
+        self.square = (1 - share) * (self.square + share * away**2)
+        self.scored += 1
+
+    def _step(self, codes: list[Code], dP: Vector) -> None:
+        self.steps += 1
+        gradients = [code.gradients() for code in codes]
+        self.predict.step(dP, self.options.rate, self.steps)
+        self.weights.step(sum(dW for dW, _ in gradients), self.options.rate, self.steps)
+        self.bias.step(sum(db for _, db in gradients), self.options.rate, self.steps)
+
+    def _store(self, x: Vector, row: int, of: tuple[int, int]) -> None:
+        M = len(self.stored_x)
+        at = self.stored if self.stored < M else int(M * uniform(self.place.seed, row, 0))
+        self.stored_x[at], self.stored_of[at] = x, of
+        self.stored += 1
+
+    def arrays(self) -> Arrays:
+        """What it learned."""
+        return {
+            "weights": self.weights.w,
+            "bias": self.bias.w,
+            "predict": self.predict.w,
+            "stored_x": self.stored_x,
+            "stored_stream": self.stored_of[:, 0],
+            "clock": np.array([self.rows, self.stored, self.steps, self.scored]),
+            "by_step": self.by_step,
+            "usage": self.usage,
+        }

@@ -1,0 +1,192 @@
+"""What `greedy_infomax` promises beyond the contract: streams, negatives, surprise, figures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from naive.greedy_infomax import GreedyInfomax as Twin
+from rules.infomax_streams import STREAMS, by_turns, learn, module, noise, state, turning
+
+from streamlearn.part import Origin, Rows
+from streamlearn.rules.greedy_infomax import GreedyInfomax
+
+pytestmark = pytest.mark.xdist_group("greedy_infomax")
+
+SOURCES = ("other", "same", "device", "any")
+
+
+def twin_of(part: GreedyInfomax) -> Twin:
+    """Its slow twin."""
+    return Twin(part.options, part.place)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_streams_by_turns_are_those_of_the_slow_twin(source: str) -> None:
+    """With several streams, some of which begin anew, every row is that of the equations."""
+    part = module({"negatives_from": source, "steps": 3})
+    twin, x = twin_of(part), turning(120)
+    origin = by_turns(120)
+    origin.begins[50::17] = 1
+    for b in range(120):
+        here = origin.between(b, b + 1)
+        ours, surprise = learn(part, x[b : b + 1], here, b)
+        theirs = np.zeros_like(ours)
+        twin.learn(Rows(x[b : b + 1], theirs, np.zeros(1, np.int32), b, None, here))
+        np.testing.assert_allclose(ours, theirs, 2e-3, 2e-4)
+        np.testing.assert_allclose(surprise, twin.surprise, 5e-3, 5e-3)
+    for name, array in twin.arrays().items():
+        np.testing.assert_allclose(part.arrays()[name], array, 2e-3, 2e-4, err_msg=name)
+    np.testing.assert_allclose(part.gauges()["fallback_share"], twin.fallback, 1e-6)
+
+
+def test_negatives_come_from_where_they_should() -> None:
+    """Circles are widened only where they hold nothing, and the gauge tells."""
+    shares = {}
+    for source in SOURCES:
+        part = module({"negatives_from": source})
+        learn(part, turning(400), by_turns(400))
+        shares[source] = part.gauges()["fallback_share"]
+    assert shares == dict.fromkeys(SOURCES, 0.0)
+    lonely = module({"negatives_from": "device"})
+    origin = by_turns(400)
+    learn(lonely, turning(400), origin._replace(device=origin.stream))
+    assert lonely.gauges()["fallback_share"] == 1.0
+
+
+def test_contrast_is_learned_where_there_is_something_to_foresee() -> None:
+    """Streams that turn slowly are told from others far above chance, noise is not."""
+    seen = {}
+    for name, x in (("turning", turning(3000)), ("noise", noise(3000))):
+        part = module({})
+        learn(part, x, by_turns(3000))
+        seen[name] = part.gauges()["accuracy"]
+    chance = 1 / (1 + module({}).options.negatives)
+    assert seen["turning"] > 0.6
+    assert abs(seen["noise"] - chance) < 0.06
+
+
+def test_learning_beats_the_first_weights() -> None:
+    """The same module that never moves does worse on the same rows."""
+    losses = {}
+    for rate in (0.0, 1e-3):
+        part = module({"rate": rate})
+        learn(part, turning(3000), by_turns(3000))
+        losses[rate] = part.gauges()["loss"]
+    assert losses[1e-3] < 0.8 * losses[0.0]
+
+
+def test_streams_do_not_mix() -> None:
+    """Where nothing is learned, every stream is answered by turns as it would be alone."""
+    x = turning(200)
+    part = module({"rate": 0.0})
+    together, _ = learn(part, x, by_turns(200), how="follow")
+    for stream in range(STREAMS):
+        alone = module({"rate": 0.0})
+        mine = slice(stream, None, STREAMS)
+        origin = Origin(*(np.ascontiguousarray(column[mine]) for column in by_turns(200)))
+        own, _ = learn(alone, np.ascontiguousarray(x[mine]), origin, how="follow")
+        np.testing.assert_array_equal(together[mine], own)
+        np.testing.assert_array_equal(
+            part.arrays()["past_x"][stream], alone.arrays()["past_x"][stream]
+        )
+
+
+def test_a_stream_that_begins_has_no_past() -> None:
+    """A row that begins a stream is told from nothing; the next one is told from it alone."""
+    part = module({"steps": 2})
+    x = turning(200)
+    learn(part, x, by_turns(200))
+    before = int(part.arrays()["by_step"][2].sum())
+    fresh = Origin(*np.zeros((4, 3), np.int32))._replace(begins=np.array([1, 0, 0], np.uint8))
+    learn(part, turning(3, seed=2), fresh, 200)
+    assert int(part.arrays()["by_step"][2].sum()) == before + 0 + 1 + 2
+
+
+def test_following_moves_no_weight() -> None:
+    """While it is frozen the past goes on, and all else stands still."""
+    part = module({})
+    learn(part, turning(300), by_turns(300))
+    before = state(part)
+    learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
+    changed = {name for name, bits in state(part).items() if bits != before[name]}
+    assert changed == {"past_x", "past_rows"}
+
+
+def test_asking_changes_nothing_and_knows_streams() -> None:
+    """A stream that is only asked about leaves no trace, and is told how surprising it is."""
+    part = module({})
+    learn(part, turning(800), by_turns(800))
+    before = state(part)
+    origin = Origin(*np.zeros((4, 30), np.int32))
+    origin = origin._replace(begins=(np.arange(30) == 0).astype(np.uint8))
+    x = np.ascontiguousarray(turning(30 * STREAMS)[::STREAMS])
+    out, surprise = learn(part, x, origin, how="respond")
+    assert state(part) == before
+    assert surprise[0] == 0
+    assert np.isfinite(out).all()
+    assert (surprise[1:] != 0).all()
+
+
+def test_rows_shown_aside_leave_streams_alone() -> None:
+    """Late rows have a place of their own, behind those of the streams."""
+    part = module({})
+    learn(part, turning(100), by_turns(100))
+    before = part.arrays()["past_x"].copy()
+    aside = Origin(
+        np.full(8, STREAMS, np.int32), np.zeros(8, np.uint8), *np.zeros((2, 8), np.int32)
+    )
+    learn(part, turning(8, seed=5), aside, 100, how="learn_late")
+    after = part.arrays()["past_x"]
+    np.testing.assert_array_equal(after[:STREAMS], before[:STREAMS])
+    assert (after[STREAMS] != before[STREAMS]).any()
+
+
+def test_a_break_is_surprising() -> None:
+    """A stream that jumps to something else stands out among rows that go on."""
+    part = module({})
+    x = turning(4000)
+    learn(part, x, by_turns(4000))
+    onward = turning(4400)[4000:].copy()
+    onward[200] = turning(4, seed=9)[3] * 2
+    _, surprise = learn(part, onward, by_turns(400, begin=False), 4000)
+    assert surprise[200] > 2
+    assert abs(np.median(surprise)) < 1
+
+
+def test_rows_without_variance_teach_nothing() -> None:
+    """Zeros and constants are answered and not learned."""
+    part = module({})
+    learn(part, turning(200), by_turns(200))
+    before = part.arrays()["clock"].copy()
+    weights = part.arrays()["weights"].copy()
+    dull = np.ones((8, 12), np.float32) * np.arange(8, dtype=np.float32)[:, None]
+    _, surprise = learn(part, dull, by_turns(8, begin=False), 200)
+    np.testing.assert_array_equal(part.arrays()["weights"], weights)
+    np.testing.assert_array_equal(part.arrays()["clock"][1:], before[1:])
+    assert (surprise == 0).all()
+
+
+@pytest.mark.parametrize("changed", [{}, {"steps": 5}])
+def test_streams_are_restored(changed: dict[str, Any]) -> None:
+    """A module into which the arrays are copied goes on with every stream."""
+    x, origin = turning(400), by_turns(400)
+    first, second = module(changed), module(changed)
+    learn(first, x[:201], origin.between(0, 201))
+    for name, array in second.arrays().items():
+        array[...] = first.arrays()[name]
+    second.restored()
+    ends = [learn(one, x[201:], origin.between(201, 400), 201) for one in (first, second)]
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    np.testing.assert_array_equal(ends[0][1], ends[1][1])
+    assert state(first) == state(second)
+
+
+def test_gauges_are_those_announced() -> None:
+    """Every figure is one of the class's, with one a step where the step is shown."""
+    part = module({"steps": 4})
+    learn(part, turning(300), by_turns(300))
+    gauges = part.gauges()
+    assert set(gauges) <= set(GreedyInfomax.GAUGES)
+    assert {"loss_k1", "loss_k2", "loss_k4", "accuracy_k4"} <= set(gauges)
+    assert "loss_k8" not in gauges
+    assert 1 < gauges["rank"] <= 16
