@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from streamlearn.config import Config, config_hash, learner_part
 from streamlearn.errors import ChangedError, NoAnswerError, StageError
+from streamlearn.kernels.random import stage_seed
 from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Part, Rows
 from streamlearn.pipeline.barrier import Barrier
 from streamlearn.pipeline.figures import FigureStage
 from streamlearn.pipeline.intake import Intake, Looks
+from streamlearn.pipeline.rehearsal import Rehearsal, Shape
 from streamlearn.pipeline.ring import Ring
 from streamlearn.pipeline.stage import Columns, PartStage, Stage, restore
 from streamlearn.pipeline.streams import Streams
@@ -31,6 +33,7 @@ from streamlearn.store.digest import digest
 _LOOK_S: Final = 0.1
 _THREAD_GAIN: Final = 1.3
 """A second thread must make the dearest thread this much cheaper, or it stays off."""
+_AGAIN_SEED: Final = 3000
 _SMALL_ROW_BYTES: Final = 1 << 20
 """Rows that move less than this are learned faster than they are handed over."""
 
@@ -67,7 +70,7 @@ class Learner:
         plan = plan or Plan(config)
         self.config = config
         self.prepared = plan.prepared
-        self._window = plan.window
+        self._window, self._reach = plan.window, plan.reach
         self._on_failure = on_failure
         self.ring = Ring(config.pipeline.ring_rows, plan.widths)
         self.parts = [PartStage(w.writes, part, self.ring, w) for part, w in plan.parts]
@@ -101,12 +104,21 @@ class Learner:
 
     def _looks(self) -> Looks | None:
         """What is kept of every stream, where anything looks back along it."""
-        stream, window = self.config.stream, self._window
-        if window is None and not any(stage.part.follows for stage in self.parts):
+        config, window = self.config, self._window
+        stream, labels = config.stream, config.labels
+        if window is None and not self.follows and not labels.rehearse_every:
             return None
-        width, dtype = math.prod(stream.shape), np.dtype(stream.dtype or "<f4")
-        cutter = Window(window, stream.live, width, dtype) if window else None
-        return Looks(Streams(stream.live, stream.gap_s), cutter)
+        dtype = np.dtype(stream.dtype or "<f4")
+        reach = self._reach
+        cutter = window and Window(window, stream.live, math.prod(stream.shape), dtype)
+        shape = Shape(labels.rehearse_rows, reach, stream.live, self.ring.column("x").shape[1])
+        again = Rehearsal(labels.rehearse_every, shape, dtype, stage_seed(config.seed, _AGAIN_SEED))
+        return Looks(
+            Streams(stream.live, stream.gap_s),
+            cutter if isinstance(cutter, Window) else None,
+            reach,
+            again if labels.rehearse_every else None,
+        )
 
     def layer(self, name: str) -> PartStage | None:
         """The stage of a layer, by the layer's name."""

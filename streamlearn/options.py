@@ -140,6 +140,25 @@ class LabelOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 1000
+    rehearse_every: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 30,
+            description="Fresh rows between two labelled rows of the past that go through the "
+            "layers again, so that heads keep up with them; 0: none does.",
+            extra={"unit": "rows"},
+        ),
+    ] = 0
+    rehearse_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Labelled rows kept for that, every one so far with the same chance.",
+            extra={"unit": "rows"},
+        ),
+    ] = 500
 
 
 class FigureOptions(Section, frozen=True, kw_only=True):

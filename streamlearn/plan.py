@@ -63,6 +63,18 @@ class Plan:
             below = f"layer/{layer.name}"
         for i, head in enumerate(config.head):
             self._add("head", i, head, self._head_columns(i, head), head.name)
+        self.reach = 1 + sum(part.reach - 1 for part, _ in self.parts)
+        """Rows of a stream that an answer looks back on, the newest among them."""
+        if self.reach > config.pipeline.ring_rows:
+            rows = config.pipeline.ring_rows
+            raise ConfigError(
+                [
+                    (
+                        f"pipeline.ring_rows: expected at least {self.reach}, as many as an answer "
+                        f"looks back on, got {rows}; make it larger"
+                    )
+                ]
+            )
 
     def _columns(self, options: LayerOptions | HeadOptions, *unless_told: str) -> tuple[str, ...]:
         named = [self.prepared if name == "input" else f"layer/{name}" for name in options.reads]

@@ -155,6 +155,11 @@ class History:
         row: NDArray[Any] = self._x[slot]
         return row
 
+    def row(self, sample: int) -> NDArray[Any]:
+        """A row that is still kept [D], as a view."""
+        row: NDArray[Any] = self._x[sample % self.keep_rows]
+        return row
+
     def arrays(self) -> Arrays:
         """What a checkpoint needs; `restored` builds the index again."""
         return {"x": self._x, "y": self._y, "source": self._source, "seq": self._seq}

@@ -6,7 +6,7 @@ One thread calls it, in the order of arrival; that order is the order of learnin
 import time
 import zlib
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,10 +14,14 @@ from numpy.typing import DTypeLike
 from streamlearn.errors import REASONS, RejectedError
 from streamlearn.part import I32, UNLABELLED, Arrays, Origin
 from streamlearn.pipeline.history import History
-from streamlearn.pipeline.ring import DREAM, FRESH, LATE, Ring
+from streamlearn.pipeline.rehearsal import Rehearsal
+from streamlearn.pipeline.ring import AGAIN, DREAM, FRESH, LATE, Ring
 from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams
 from streamlearn.prepare.window import Window
 from streamlearn.wire.message import Heartbeat, Label, Sample
+
+
+_MORE_ROOM_S: Final = 0.001
 
 
 class Feeds(Protocol):
@@ -42,6 +46,10 @@ class Looks(NamedTuple):
     """Which streams are kept."""
     window: Window | None = None
     """What makes rows of samples; None where every sample is a row."""
+    reach: int = 1
+    """Rows of a stream that an answer looks back on, the newest among them."""
+    rehearsal: Rehearsal | None = None
+    """What is shown again; None where nothing is."""
 
 
 class Counts:
@@ -120,13 +128,47 @@ class Intake:
         return self._history.samples
 
     def room(self) -> int:
-        """Rows that can be written now."""
-        return self._ring.free()
+        """Rows that can be written now; what is to be shown again goes in first.
+
+        A late label may need the rows before its row, too, so room is counted in as many.
+        """
+        if self._looks is None:
+            return self._ring.free()
+        free = self._ring.free() // self._looks.reach
+        rehearsal = self._looks.rehearsal
+        if rehearsal is None or not free:
+            return free
+        if rehearsal.until() <= 0:
+            self._show_again(*rehearsal.take())
+        return max(0, min(self._ring.free() // self._looks.reach, rehearsal.until()))
+
+    def _show_again(self, x: Any, y: I32) -> None:
+        """Write rows of one stream that came before, aside, from their beginning."""
+        for b in range(len(x)):
+            slot = self._aside(x[b], int(y[b]), begins=b == 0)
+            self._kind[slot], self._source[slot] = AGAIN, 0
+            self._seq[slot], self._sample[slot] = 0, self.samples
+            self._pipeline.commit(1)
+
+    def _aside(self, x: Any, y: int, *, begins: bool) -> int:
+        """Write a row that belongs to a moment that is gone; its kind is the caller's."""
+        slot: int = self._ring.writable(1).start
+        self._x[slot], self._y[slot] = x, y
+        self._t[slot], self._received[slot] = np.nan, time.monotonic()
+        if self._looks is not None:
+            origin = (self._looks.streams.live, begins, 0, 0)
+            for column, value in zip(self._origin, origin, strict=True):
+                column[slot] = value
+        return slot
 
     def wait_room(self, timeout_s: float) -> bool:
         """Wait until the ring has room."""
         self._pipeline.wake()
-        return self._pipeline.wait_room(timeout_s)
+        if not self._pipeline.wait_room(timeout_s):
+            return False
+        if self._looks is not None and self._ring.free() < self._looks.reach:
+            time.sleep(_MORE_ROOM_S)  # there is room, but not for all that goes with a row
+        return True
 
     def flush(self) -> None:
         """Let the stages look at what was written; without it they may sleep on."""
@@ -202,6 +244,8 @@ class Intake:
         if self._looks is not None:
             self._write_origin(here, self._kept.slot, rows.source)
             self._origin[1][here.start] = rows.begins
+            if self._looks.rehearsal is not None:
+                self._looks.rehearsal.see(self._kept.slot, x, y, begins=rows.begins)
         self._received[here] = self._last_s = time.monotonic()
         self._history.add(rows.source, seq, x, y, rows.hop)
 
@@ -234,17 +278,24 @@ class Intake:
         if x is None:
             self.counts.labels_dropped["known"] += 1
             return
-        slot = self._ring.writable(1).start
-        self._x[slot], self._y[slot], self._kind[slot] = x, y, LATE
-        self._source[slot], self._seq[slot], self._sample[slot] = source, seq, sample
-        self._t[slot] = np.nan
-        if self._looks is not None:
-            # Aside, beyond the slots of the streams: it belongs to a moment that is gone.
-            self._write_origin(slice(slot, slot + 1), self._looks.streams.live, source)
-            self._origin[1][slot] = 1
-        self._received[slot] = self._last_s = time.monotonic()
+        before = self._before(source, seq)
+        self._show_again(before, np.full(len(before), UNLABELLED, np.int32))
+        slot = self._aside(x, y, begins=not len(before))
+        self._kind[slot], self._source[slot] = LATE, source
+        self._seq[slot], self._sample[slot] = seq, sample
+        self._last_s = time.monotonic()
         self.counts.labels_late += 1
         self._pipeline.commit(1)
+
+    def _before(self, source: int, seq: int) -> list[Any]:
+        """The rows that an answer to a row looks back on, without it, as far as they are kept."""
+        found: list[Any] = []
+        for k in range(1, self._looks.reach if self._looks else 1):
+            sample = self._history.find(source, seq - k * self._hop)
+            if sample < 0:
+                break
+            found.insert(0, self._history.row(sample))
+        return found
 
     def dream(self, rows: int, quiet_s: float) -> int:
         """Write rows that stand for silence, if nothing came for so long; returns how many."""
@@ -286,15 +337,22 @@ class Intake:
         positions = {"samples": self.samples, "sources": names, "next_seq": self._next_seq.copy()}
         if self._looks is not None:
             positions["streams"] = self._looks.streams.snapshot()
-            arrays |= {f"window/{name}": a.copy() for name, a in self._window_arrays().items()}
+            arrays |= {name: array.copy() for name, array in self._looks_arrays().items()}
         return arrays, positions
 
     @property
     def _hop(self) -> int:
         return self._looks.window.hop if self._looks and self._looks.window else 1
 
-    def _window_arrays(self) -> Arrays:
-        return self._looks.window.arrays() if self._looks and self._looks.window else {}
+    def _looks_arrays(self) -> Arrays:
+        """Of what is kept of every stream."""
+        kept = self._looks and {"window": self._looks.window, "again": self._looks.rehearsal}
+        return {
+            f"{name}/{key}": array
+            for name, one in (kept or {}).items()
+            if one is not None
+            for key, array in one.arrays().items()
+        }
 
     def restore(self, arrays: Arrays, positions: dict[str, Any]) -> None:
         """Take up where a snapshot ended."""
@@ -306,8 +364,8 @@ class Intake:
         self._next_seq = list(positions["next_seq"])
         if self._looks is not None:
             self._looks.streams.restore(positions["streams"])
-        for name, array in self._window_arrays().items():
-            array[...] = arrays[f"window/{name}"]
+        for name, array in self._looks_arrays().items():
+            array[...] = arrays[name]
         self._history.restored(positions["samples"], self._hop)
 
 
