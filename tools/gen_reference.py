@@ -35,6 +35,8 @@ EXAMPLES_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "forward_forward_fields": {"reads": ["input"]},
     "forward_forward_top_down": {"units": [100, 100]},
     "window": {"rows": 1, "hop": 1},
+    "patches": {"side": 1},
+    "spectrum": {"hop": 19, "bands": 28},
 }
 """The same for the keys of one kind of layer, head or step."""
 

@@ -20,7 +20,6 @@ from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams
 from streamlearn.prepare.window import Window
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
-
 _MORE_ROOM_S: Final = 0.001
 
 
