@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn import __version__
+from streamlearn import __version__, precompile
 from streamlearn.config import Config
 from streamlearn.errors import NoAnswerError, UsageError
+from streamlearn.growth import Addition, addition, grown
 from streamlearn.learner import Learner
 from streamlearn.observe.board import Board
 from streamlearn.observe.metrics import PREFIX
@@ -45,6 +46,9 @@ class Commanded(Protocol):
 
     def change(self, key: str, value: Any) -> None:
         """Change a live setting; main thread."""
+
+    def add_layer(self, added: Addition) -> dict[str, Any]:
+        """Put a layer on top; main thread."""
 
     def hold(self, held: bool) -> None:  # noqa: FBT001  it is the state that is asked for
         """Stop or go on reading from the sockets."""
@@ -80,6 +84,7 @@ class Commands:
             "resume": self.resume,
             "freeze": self.freeze,
             "thaw": self.thaw,
+            "add_layer": self.add_layer,
             "set": self.set,
             "stop": self.stop,
         }
@@ -159,6 +164,14 @@ class Commands:
         errand = learner.pipeline.call(index, lambda: setattr(stage, "frozen", frozen))
         errand.result(_PATIENCE_S)
         return {"layer": name, "frozen": stage.frozen}
+
+    def add_layer(self, request: Map) -> Map:
+        """Put a layer on top of the last while everything runs; rows wait for a moment."""
+        added = addition(request)
+        precompile.ensure(grown(self._daemon.config, added))
+        began = time.perf_counter()
+        told: Map = self._main(lambda: self._daemon.add_layer(added))
+        return {**told, "seconds": time.perf_counter() - began}
 
     def set(self, request: Map) -> Map:
         """Change one live setting."""

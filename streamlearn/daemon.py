@@ -29,15 +29,17 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from streamlearn import __version__, live, precompile
+from streamlearn import __version__, growth, live, precompile
+from streamlearn.change_over import change_over
 from streamlearn.commands import Commands
 from streamlearn.config import Config, learner_part, load
-from streamlearn.errors import ConfigError, NoAnswerError, StageError, StateError, UsageError
+from streamlearn.errors import NoAnswerError, StageError, StateError
 from streamlearn.instruments import News, build_board, build_outlet, connect, show
 from streamlearn.learner import Learner
 from streamlearn.observe import logs
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
+from streamlearn.pipeline.outlet import Outlet
 from streamlearn.pipeline.threads import settle
 from streamlearn.plan import CATALOGUE, Plan, check
 from streamlearn.saver import Saver
@@ -136,6 +138,8 @@ class Daemon:
         config = self.config
         store = Checkpoints(config.store.dir, config.store.keep)
         stack.enter_context(store.lock())
+        config = self.config = growth.resumed(self.config, store.newest_manifest())
+        self._plan = check(config, str(self._source[0]))
         self.board = build_board(config)
         self.board.supply("log_lines_total", lambda: self._lines.counts)
         if config.observe.bind:
@@ -147,14 +151,18 @@ class Daemon:
         stack.callback(self._context.term)
         self.publisher = Publisher(self._context, config.publish)
         stack.callback(self.publisher.close)
-        self.learner = Learner(config, self._on_failure, self._plan)
-        self.outlet = build_outlet(self.learner, self.publisher, self._on_learned, self._figures)
-        self.learner.assemble(self.outlet)
-        self.learner.warm()
+        self.learner, self.outlet = self._assembled(self._plan)
         self.board.latency.warm()
         connect(self.board, self.learner, self.publisher)
         self.saver = Saver(store, self.board, self.outlet.events)
         self._news = News(self.learner.intake.counts)
+
+    def _assembled(self, plan: Plan) -> tuple[Learner, Outlet]:
+        learner = Learner(plan.config, self._on_failure, plan)
+        outlet = build_outlet(learner, self.publisher, self._on_learned, self._figures)
+        learner.assemble(outlet)
+        learner.warm()
+        return learner, outlet
 
     def _compile(self) -> None:
         began = time.perf_counter()
@@ -188,7 +196,7 @@ class Daemon:
         self.ingest.open()
         self.publisher.open()
         learner.pipeline.start()
-        stack.callback(learner.pipeline.close)
+        stack.callback(self._close_pipeline)
         # From here on rows may be learned: a signal drains them.
         self.state = "opening"
         self._reader = threading.Thread(target=self._read, name="ingest", daemon=True)
@@ -199,6 +207,10 @@ class Daemon:
             stack.callback(control.close)
             control.start()
         self._ready()
+
+    def _close_pipeline(self) -> None:
+        """Of the learner that there is in the end."""
+        self.learner.pipeline.close()
 
     def _ready(self) -> None:
         self.state = "ready"
@@ -271,6 +283,24 @@ class Daemon:
         if self.state in ("ready", "paused"):
             self.state = "paused" if held else "ready"
 
+    def add_layer(self, added: growth.Addition) -> dict[str, Any]:
+        """Put a layer on top of the last, and tell how long rows waited; main thread.
+
+        Raises
+        ------
+        UsageError
+            Where it cannot be built; nothing has changed.
+
+        """
+        self._plan = check(growth.grown(self.config, added), "add_layer")
+        learner, outlet = self._assembled(self._plan)
+        done = self.ingest.call(partial(change_over, self, learner, outlet, added))
+        told: dict[str, Any] = done.result(_SNAPSHOT_S)
+        self._apply(self._plan.config)
+        self.outlet.events.append({"name": "layer_added"} | told)
+        log.info("layer added", extra=told)
+        return told
+
     def stop(self) -> None:
         """Drain and end."""
         self.on_main(self._begin_drain)
@@ -291,21 +321,9 @@ class Daemon:
 
     def _reload(self) -> None:
         """Read the file again; take what can change live, say what cannot."""
-        path, settings = self._source
-        try:
-            config = load(path, CATALOGUE, settings)
-        except (ConfigError, UsageError) as error:
-            log.error("not reloaded", extra={"error": str(error)})  # noqa: TRY400  text says all
-            return
-        keys = live.differences(self.config, config)
-        for key in keys:
-            if key in live.live_keys():
-                section, _, name = key.partition(".")
-                self.change(key, getattr(getattr(config, section), name))
-                log.info("changed", extra={"key": key})
-            else:
-                log.warning("not changed: restart to change it", extra={"key": key})
-        log.info("reloaded", extra={"file": str(path), "differences": len(keys)})
+        for key, value in live.reread(*self._source, self.config):
+            self.change(key, value)
+            log.info("changed", extra={"key": key})
 
     # Save.
 

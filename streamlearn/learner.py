@@ -6,7 +6,7 @@ It is what the daemon and `evaluate` share: sockets or a data set only feed it. 
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -82,6 +82,8 @@ class Learner:
             config.figures.recent_rows,
             config.labels.keep_rows,
         )
+        self.added: list[Mapping[str, Any]] = []
+        """Layers that were added while it ran; see `streamlearn.growth`."""
         self.pipeline: Pipeline
         self.intake: Intake
 
@@ -138,8 +140,15 @@ class Learner:
         """Equal digests mean equal learners; ask only while no stage works."""
         return digest(self.learning_arrays(), self.intake.samples)
 
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot, new: tuple[str, ...] = ()) -> None:
         """Take up a snapshot; call it before the threads start.
+
+        Parameters
+        ----------
+        snapshot
+            What to go on from.
+        new
+            Beginnings of names of arrays that it does not have, as their part is new.
 
         Raises
         ------
@@ -149,6 +158,7 @@ class Learner:
         """
         saved, meta = dict(snapshot.arrays), snapshot.meta
         wrong = [name for stage in (*self.parts, self.figures) for name in restore(stage, saved)]
+        wrong = [name for name in wrong if not name.startswith(new)]
         if wrong:
             raise ChangedError(
                 f"the checkpoint's arrays do not fit this learner: {', '.join(wrong)}; "
@@ -157,13 +167,15 @@ class Learner:
         self._set_position(snapshot.position)
         self.figures.learned = snapshot.rows_learned
         self.intake.restore(saved, dict(meta["intake"]))
+        self.added = list(meta.get("added", ()))
         for stage in self.parts:
-            stage.frozen = stage.name in meta["frozen"]
+            if not stage.name.startswith(new):
+                stage.frozen = stage.name in meta["frozen"]
 
     def begin_snapshot(self) -> "Pending":
         """Mark the rows taken in so far as a checkpoint; call it on the thread that feeds them."""
         kept, positions = self.intake.snapshot()
-        meta = {"intake": positions, "frozen": self.frozen()}
+        meta = {"intake": positions, "frozen": self.frozen(), "added": list(self.added)}
         return Pending(self.pipeline.barrier(), self.intake.samples, kept, meta)
 
     def finish_snapshot(self, pending: "Pending", timeout_s: float) -> Snapshot:

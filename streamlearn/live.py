@@ -1,14 +1,35 @@
 """Which settings can change while the daemon runs, and what a change needs."""
 
+import logging
+import operator
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from streamlearn.config import Config, parse
-from streamlearn.errors import UsageError
+from streamlearn.config import Config, load, parse
+from streamlearn.errors import ConfigError, UsageError
 from streamlearn.plan import CATALOGUE
 from streamlearn.schema import Section, describe, nearest
+
+log = logging.getLogger(__name__)
+
+
+def reread(path: Path, settings: Sequence[str], config: Config) -> list[tuple[str, Any]]:
+    """Read the file again: what changes live, as (key, value); what cannot is logged."""
+    try:
+        wanted = load(path, CATALOGUE, settings)
+    except (ConfigError, UsageError) as error:
+        log.error("not reloaded", extra={"error": str(error)})  # noqa: TRY400  text says all
+        return []
+    keys = differences(config, wanted)
+    can = [key for key in keys if key in live_keys()]
+    for key in keys:
+        if key not in can:
+            log.warning("not changed: restart to change it", extra={"key": key})
+    log.info("reloaded", extra={"file": str(path), "differences": len(keys)})
+    return [(key, operator.attrgetter(key)(wanted)) for key in can]
 
 
 def live_keys() -> list[str]:

@@ -113,6 +113,16 @@ class Board:
                 self._metrics[name] = pattern._replace(name=name)
                 self._values.setdefault(name, {})[part,] = nan
 
+    def take_shape(self, other: "Board") -> None:
+        """Have the series of another board from now on; values that both have stay.
+
+        Only while nobody writes: a layer was added.
+        """
+        mine, started = vars(self), vars(other)["_values"]
+        for name, values in started.items():
+            values.update({k: v for k, v in mine["_values"].get(name, {}).items() if k in values})
+        self._metrics, self._values = vars(other)["_metrics"], started
+
     def add(self, name: str, amount: float, *labels: str) -> None:
         """Count `amount` more; raises KeyError where there is no such series."""
         self._values[name][labels] += amount

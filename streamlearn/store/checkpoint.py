@@ -161,6 +161,14 @@ class Checkpoints:
         recovery.refuse_changed(str(self.folder / name), snapshot.config, config)
         return snapshot
 
+    def newest_manifest(self) -> Manifest | None:
+        """What the newest whole checkpoint says of itself, None where there is none.
+
+        Raises `StateError` like `newest`.
+        """
+        found = recovery.newest_whole(self.names(), self.check)
+        return None if found is None else found[1]
+
     def read(self, name: str) -> Snapshot:
         """Read one checkpoint and check all of it.
 

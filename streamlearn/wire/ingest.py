@@ -204,6 +204,12 @@ class Ingest:
             else:
                 settle(fn, future)
 
+    def deliver_to(self, sink: Sink) -> None:
+        """Hand messages to another sink from now on; only out of `call`."""
+        self._sink = sink
+        for source in self._sources:
+            source.sink = sink
+
     def pause(self) -> None:
         """Deliver nothing more: PULL is not read, so its senders wait; SUB keeps the newest."""
         self._paused = True

@@ -54,7 +54,7 @@ class Source:
 
     def __init__(self, socket: Socket, schema: Schema, sink: Sink) -> None:
         self.socket = socket
-        self._schema, self._sink = schema, sink
+        self._schema, self.sink = schema, sink
         self._message: Sample | Label | None = None
         self._start = 0
 
@@ -76,20 +76,20 @@ class Source:
         """Count what could not be delivered before the end."""
         if self._message is not None:
             left = _rows(self._message) - self._start
-            self._sink.dropped("stopping", left, self._message)
+            self.sink.dropped("stopping", left, self._message)
             self._message = None
 
     def _checked(self, frames: list[bytes]) -> Message | None:
         try:
             return decode(frames, self._schema)
         except RejectedError as error:
-            self._sink.rejected(error, frames[0])
+            self.sink.rejected(error, frames[0])
             return None
 
     def _deliver(self, message: Message) -> None:
         """Deliver what there is room for; the rest waits for `_go_on`."""
         if isinstance(message, Heartbeat):
-            self._write(self._sink.heartbeat, message)
+            self._write(self.sink.heartbeat, message)
         else:
             self._message, self._start = message, 0
             self._go_on()
@@ -100,9 +100,9 @@ class Source:
         if message is None:
             return
         start, n = self._start, _rows(message)
-        stop = min(n, start + self._sink.room())
+        stop = min(n, start + self.sink.room())
         if stop > start:
-            write = self._sink.label if isinstance(message, Label) else self._sink.sample
+            write = self.sink.label if isinstance(message, Label) else self.sink.sample
             self._start = stop
             if not self._write(write, message, start, stop) or stop == n:
                 self._message = None
@@ -111,7 +111,7 @@ class Source:
         try:
             write(message, *part)
         except RejectedError as error:
-            self._sink.rejected(error, message.stream.encode())
+            self.sink.rejected(error, message.stream.encode())
             return False
         return True
 
@@ -148,7 +148,7 @@ class Sub(Source):
         """Deliver and read what can be; whether it may have more to read."""
         self._go_on()
         more = self._read()
-        while not (paused or self.halfway) and self._waiting and self._sink.room():
+        while not (paused or self.halfway) and self._waiting and self.sink.room():
             message = self._waiting.popleft()
             self._waiting_rows -= _rows(message)
             self._deliver(message)
@@ -170,7 +170,7 @@ class Sub(Source):
             lost = _rows(oldest)
             self._waiting_rows -= lost
             if not isinstance(oldest, Heartbeat):
-                self._sink.dropped("behind", lost, oldest)
+                self.sink.dropped("behind", lost, oldest)
 
 
 def _rows(message: Message) -> int:
