@@ -29,14 +29,14 @@ class Runs(Protocol):
     ingest: Ingest
 
 
-def change_over(daemon: Runs, learner: Learner, outlet: Outlet, added: Addition) -> dict[str, Any]:
+def change_over(daemon: Runs, new: tuple[Learner, Outlet], added: Addition) -> dict[str, Any]:
     """Let a new learner, assembled and warm, go on where the daemon's is.
 
     Parameters
     ----------
     daemon
         Its learner and outlet are replaced.
-    learner, outlet
+    new
         They have what the old ones have, and the new layer.
     added
         What is new, for the checkpoint.
@@ -48,15 +48,15 @@ def change_over(daemon: Runs, learner: Learner, outlet: Outlet, added: Addition)
         `digest_of_what_was`: of the same arrays in the new learner, equal to it.
 
     """
-    began, old = time.perf_counter(), daemon.learner
+    began, old, (learner, outlet) = time.perf_counter(), daemon.learner, new
     snapshot = old.finish_snapshot(old.begin_snapshot(), _PATIENCE_S)
     known = tuple(f"{stage.name}/" for stage in old.parts)
-    new = [stage.name for stage in learner.parts if f"{stage.name}/" not in known]
-    figures = [f"figures/{name.removeprefix('head/')}" for name in new]
-    learner.restore(snapshot, tuple(f"{name}/" for name in (*new, *figures)))
+    names = [stage.name for stage in learner.parts if f"{stage.name}/" not in known]
+    figures = [f"figures/{name.removeprefix('head/')}" for name in names]
+    learner.restore(snapshot, tuple(f"{name}/" for name in (*names, *figures)))
     learner.intake.counts, learner.added = old.intake.counts, [*old.added, added]
     old.pipeline.close()
-    outlet.events = daemon.outlet.events
+    outlet.events, outlet.anomalies = daemon.outlet.events, daemon.outlet.anomalies
     daemon.learner, daemon.outlet = learner, outlet
     daemon.board.take_shape(build_board(learner.config))
     connect(daemon.board, learner, daemon.publisher)
@@ -64,7 +64,7 @@ def change_over(daemon: Runs, learner: Learner, outlet: Outlet, added: Addition)
     learner.pipeline.start()
     was = {name: a for name, a in learner.learning_arrays().items() if name.startswith(known)}
     return {
-        "added": new,
+        "added": names,
         "waited_s": time.perf_counter() - began,
         "digest_before": snapshot.digest,
         "digest_of_what_was": digest(was, snapshot.rows_learned),

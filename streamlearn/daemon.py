@@ -113,7 +113,6 @@ class Daemon:
         self._orders: queue.SimpleQueue[tuple[Order, Future[Any]]] = queue.SimpleQueue()
         self._ends = False
         self._signals = 0
-        self._held = False
         self._failure: StageError | None = None
         self._saved_s = self._looked_s = time.monotonic()
 
@@ -154,6 +153,7 @@ class Daemon:
         self.learner, self.outlet = self._assembled(self._plan)
         self.board.latency.warm()
         connect(self.board, self.learner, self.publisher)
+        self.board.supply("anomalies_total", lambda: self.outlet.anomalies)
         self.saver = Saver(store, self.board, self.outlet.events)
         self._news = News(self.learner.intake.counts)
 
@@ -196,7 +196,7 @@ class Daemon:
         self.ingest.open()
         self.publisher.open()
         learner.pipeline.start()
-        stack.callback(self._close_pipeline)
+        stack.callback(lambda: self.learner.pipeline.close())  # noqa: PLW0108  it may be another
         # From here on rows may be learned: a signal drains them.
         self.state = "opening"
         self._reader = threading.Thread(target=self._read, name="ingest", daemon=True)
@@ -207,10 +207,6 @@ class Daemon:
             stack.callback(control.close)
             control.start()
         self._ready()
-
-    def _close_pipeline(self) -> None:
-        """Of the learner that there is in the end."""
-        self.learner.pipeline.close()
 
     def _ready(self) -> None:
         self.state = "ready"
@@ -284,17 +280,9 @@ class Daemon:
             self.state = "paused" if held else "ready"
 
     def add_layer(self, added: growth.Addition) -> dict[str, Any]:
-        """Put a layer on top of the last, and tell how long rows waited; main thread.
-
-        Raises
-        ------
-        UsageError
-            Where it cannot be built; nothing has changed.
-
-        """
+        """Put a layer on top of the last; main thread. `UsageError` where it cannot be built."""
         self._plan = check(growth.grown(self.config, added), "add_layer")
-        learner, outlet = self._assembled(self._plan)
-        done = self.ingest.call(partial(change_over, self, learner, outlet, added))
+        done = self.ingest.call(partial(change_over, self, self._assembled(self._plan), added))
         told: dict[str, Any] = done.result(_SNAPSHOT_S)
         self._apply(self._plan.config)
         self.outlet.events.append({"name": "layer_added"} | told)
@@ -316,6 +304,7 @@ class Daemon:
         self.config = config
         self.outlet.embeddings_every_rows = config.publish.embeddings_every_rows
         self.outlet.metrics_every_s = config.publish.metrics_every_s
+        self.outlet.anomaly_above = config.publish.anomaly_above
         self.saver.store.keep = config.store.keep
         logs.set_level(config.observe.log_level)
 

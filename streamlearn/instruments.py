@@ -60,11 +60,15 @@ def build_outlet(
     outlet = Outlet(learner.ring, publisher, lambda: learner.intake.sources, learned, figures)
     outlet.embeddings_every_rows = publish.embeddings_every_rows
     outlet.metrics_every_s = publish.metrics_every_s
+    outlet.anomaly_above = publish.anomaly_above
+    telling = [stage.name for stage in learner.parts if stage.part.surprise_out]
+    columns = [learner.ring.column(f"{name}/surprise") for name in telling]
+    outlet.publish_surprise([name.partition("/")[2] for name in telling], columns)
     if head := learner.head():
         outlet.publish_scores(learner.ring.column(f"head/{head}"))
-    columns = learner.embedding_columns()
-    name = "all" if publish.embedding == "all" else columns[0].rpartition("/")[2]
-    outlet.publish_embedding(name, [learner.ring.column(column) for column in columns])
+    layers = learner.embedding_columns()
+    name = "all" if publish.embedding == "all" else layers[0].rpartition("/")[2]
+    outlet.publish_embedding(name, [learner.ring.column(layer) for layer in layers])
     return outlet
 
 
@@ -86,6 +90,8 @@ def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
     board.supply("stage_rows_behind", behind)
     board.supply("published_total", lambda: publisher.published)
     board.supply("publish_dropped_total", lambda: publisher.dropped)
+    board.supply("streams_begun_total", lambda: counts.begun)
+    board.supply("streams_kept", lambda: learner.intake.streams_kept)
     board.set("ring_rows", learner.ring.rows)
 
 

@@ -201,6 +201,15 @@ class PublishOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "s", "live": True},
         ),
     ] = 1.0
+    anomaly_above: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e6,
+            description="Surprise above which a stream is told as an `anomaly` event; 0: never.",
+            extra={"unit": "standard deviations", "live": True},
+        ),
+    ] = 0.0
     queue_messages: Annotated[
         int,
         Meta(ge=1, le=1 << 20, description="Messages kept for a slow subscriber, then dropped."),

@@ -35,9 +35,20 @@ ORDER = (
     ("rules", "heads", "prepare", "pipeline", "store", "data", "client"),
     ("plan",),
     ("learner",),
-    ("wire.ingest", "wire.publish", "wire.control", "observe", "live"),
+    ("wire.ingest", "wire.publish", "wire.control", "observe", "live", "growth"),
     ("instruments",),
-    ("precompile", "saver", "commands", "daemon", "evaluate", "bench", "picture", "fields", "demo"),
+    (
+        "precompile",
+        "saver",
+        "change_over",
+        "commands",
+        "daemon",
+        "evaluate",
+        "bench",
+        "picture",
+        "fields",
+        "demo",
+    ),
     ("cli", "__main__"),
 )
 """A module imports from its own group or from one before it, never from one after it."""

@@ -31,7 +31,8 @@ def watch(
 ) -> None:
     """Show live what a daemon publishes.
 
-    ENDPOINT is its publish.bind. Topics are metrics, event, prediction/STREAM, embedding/STREAM.
+    ENDPOINT is its publish.bind. Topics are metrics, event, prediction/STREAM, embedding/STREAM,
+    surprise/STREAM.
     Without --topic, metrics and events are shown, and --json gives everything.
     """
     from streamlearn.client import Subscriber

@@ -92,6 +92,7 @@ class Board:
             "rule": list(metrics.TRIVIAL_RULES),
             "class": shown,
             "topic": list(metrics.TOPICS),
+            "begin": list(metrics.BEGIN_REASONS),
             "level": list(metrics.LOG_LEVELS),
             "version": [__version__],
             "rules": [rules],

@@ -16,7 +16,9 @@ DROP_REASONS: Final = ("behind", "stopping")
 """Why accepted rows are not learned from: SUB ingest was behind, so the newest rows won."""
 LATE_OUTCOMES: Final = ("learned", "dropped")
 """A late label found its row; or it came after labels.keep_rows newer rows, or a second time."""
-TOPICS: Final = ("prediction", "embedding", "metrics", "event")
+TOPICS: Final = ("prediction", "embedding", "surprise", "metrics", "event")
+BEGIN_REASONS: Final = ("new", "gap", "clock")
+"""Why a stream begins: see `streamlearn.pipeline.streams`."""
 LOG_LEVELS: Final = ("warning", "error")
 
 CLASSES_SHOWN: Final = 100
@@ -132,6 +134,21 @@ METRICS: Final = (
         "Messages not handed on, as a subscriber's queue was full.",
         "messages",
         ("topic",),
+    ),
+    Metric(
+        "streams_begun_total",
+        "counter",
+        "Streams that began or began anew, where layers or windows look back along them: new or "
+        "silent for long, after missing rows, or as their clock jumped.",
+        "streams",
+        ("begin",),
+    ),
+    Metric("streams_kept", "gauge", "Streams whose last rows are kept now.", "streams"),
+    Metric(
+        "anomalies_total",
+        "counter",
+        "Times a stream rose above publish.anomaly_above standard deviations of surprise.",
+        "times",
     ),
     Metric("checkpoints_total", "counter", "Checkpoints written.", "checkpoints"),
     Metric(

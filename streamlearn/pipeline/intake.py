@@ -126,6 +126,11 @@ class Intake:
         """Fresh rows taken in over the learner's life."""
         return self._history.samples
 
+    @property
+    def streams_kept(self) -> int:
+        """Streams of which something is kept now."""
+        return len(self._looks.streams) if self._looks is not None else 0
+
     def room(self) -> int:
         """Rows that can be written now; what is to be shown again goes in first.
 

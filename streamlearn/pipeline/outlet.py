@@ -39,6 +39,9 @@ class Publishes(Protocol):
     def embedding(self, head: "Header", layer: str, values: F32) -> None:
         """Publish activities [n, H]."""
 
+    def surprise(self, head: "Header", layers: list[str], values: F32) -> None:
+        """Publish how unexpected rows were [n, L]."""
+
     def metrics(self, figures: dict[str, Any]) -> None:
         """Publish all figures."""
 
@@ -90,6 +93,11 @@ class Outlet(Stage):
         self.metrics_every_s = 1.0
         self.events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
         """What happened and is not published yet; any thread may append."""
+        self.anomaly_above = 0.0
+        self.anomalies = 0
+        """Times a stream rose above the bound."""
+        self._above: set[int] = set()
+        self._surprise: tuple[list[str], list[F32]] = ([], [])
         self._publisher = publisher
         self._sources, self._learned, self._figures = sources, learned, figures
         self._scores: F32 | None = None
@@ -107,10 +115,16 @@ class Outlet(Stage):
         """Set the columns [R, H] that embeddings come from, and what they are called."""
         self._embedding = (layer, columns)
 
+    def publish_surprise(self, layers: list[str], columns: list[F32]) -> None:
+        """Set the columns [R, 1] that tell how unexpected rows are, and their layers' names."""
+        self._surprise = (layers, columns)
+
     def work(self, block: Block) -> None:
         """Publish what is wanted of the block and count it."""
         here = slice(block.start, block.stop)
         self._listen(time.monotonic())
+        if self._surprise[1] and (self.anomaly_above or self._publisher.wanted("surprise/")):
+            self._publish_surprise(block)
         if self._scores is not None and self._publisher.wanted("prediction/"):
             self._publish_predictions(block)
         if self.embeddings_every_rows and self._publisher.wanted("embedding/"):
@@ -132,6 +146,28 @@ class Outlet(Stage):
             scores = self._scores[start:stop]
             said = scores.argmax(axis=1).astype(np.int32)
             self._publisher.prediction(self._header(start, stop), said, self._y[start:stop], scores)
+
+    def _publish_surprise(self, block: Block) -> None:
+        layers, columns = self._surprise
+        for start, stop in self._runs(block):
+            values = np.hstack([column[start:stop] for column in columns])
+            if self._publisher.wanted("surprise/"):
+                self._publisher.surprise(self._header(start, stop), layers, values)
+            if self.anomaly_above:
+                self._tell_anomalies(start, values)
+
+    def _tell_anomalies(self, start: int, values: F32) -> None:
+        """Append an event for each row with which a stream rises above the bound."""
+        source = int(self._source[start])
+        for i, most in enumerate(values.max(axis=1).tolist()):
+            above = most >= self.anomaly_above
+            if above and source not in self._above:
+                layer = self._surprise[0][int(values[i].argmax())]
+                stream = self._sources()[source][0]
+                told = {"stream": stream, "seq": int(self._seq[start + i]), "layer": layer}
+                self.events.append({"name": "anomaly", "surprise": most, **told})
+                self.anomalies += 1
+            (self._above.add if above else self._above.discard)(source)
 
     def _runs(self, block: Block) -> list[tuple[int, int]]:
         """Cut a block into fresh rows of one source with consecutive seq."""

@@ -20,6 +20,7 @@ from streamlearn.wire.published import (
     Metrics,
     Prediction,
     Published,
+    Surprise,
     encode_published,
 )
 
@@ -66,7 +67,7 @@ class Publisher:
     """
 
     def __init__(self, context: Context, options: PublishOptions) -> None:
-        kinds = [message.kind for message in (Prediction, Embedding, Metrics, Event)]
+        kinds = [message.kind for message in (Prediction, Embedding, Surprise, Metrics, Event)]
         self.published = dict.fromkeys(kinds, 0)
         self.dropped = dict.fromkeys(kinds, 0)
         self.endpoint = ""
@@ -152,6 +153,13 @@ class Publisher:
         if self.wanted(topic):
             rows: dict[str, Any] = {"layer": layer, "x": values}
             self._send(Embedding(**rows, **_head(head), pub_seq=self._next(topic)))
+
+    def surprise(self, head: Header, layers: list[str], values: F32) -> None:
+        """Publish how unexpected rows were [n, L] to layers that tell what comes next."""
+        topic = f"surprise/{head.stream}"
+        if self.wanted(topic):
+            rows: dict[str, Any] = {"layers": layers, "x": values}
+            self._send(Surprise(**rows, **_head(head), pub_seq=self._next(topic)))
 
     def metrics(self, figures: dict[str, Any]) -> None:
         """Publish all figures, by their names on the metrics page."""

@@ -67,6 +67,27 @@ class Embedding(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return f"embedding/{self.stream}"
 
 
+class Surprise(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """How unexpected consecutive rows were to the layers that tell what comes next."""
+
+    kind: ClassVar[str] = "surprise"
+
+    stream: str
+    seq: int
+    layers: list[str]
+    """[L] which layers."""
+    x: F32
+    """[n, L]: standard deviations above what is usual; 0 where a layer could not tell."""
+    t: float = math.nan
+    step: int = 0
+    pub_seq: int = 0
+
+    @property
+    def topic(self) -> str:
+        """`surprise/<stream>`."""
+        return f"surprise/{self.stream}"
+
+
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """All figures at one moment, by their names on the metrics page."""
 
@@ -92,7 +113,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     pub_seq: int = 0
 
 
-Published: TypeAlias = Prediction | Embedding | Metrics | Event
+Published: TypeAlias = Prediction | Embedding | Surprise | Metrics | Event
 
 _COMMON: Final = frozenset(("v", "kind", "t", "step", "pub_seq"))
 
@@ -107,6 +128,7 @@ class _Header(msgspec.Struct, gc=False):
     step: int = 0
     pub_seq: int = 0
     layer: str = ""
+    layers: list[str] = []
     name: str = ""
     y_pred: list[int] = []
     y: list[int] = []
@@ -138,6 +160,8 @@ def _own_keys(message: Published) -> dict[str, Any]:
     keys = {"stream": message.stream, "seq": message.seq}
     if isinstance(message, Embedding):
         return {**keys, "n": len(message.x), "layer": message.layer}
+    if isinstance(message, Surprise):
+        return {**keys, "n": len(message.x), "layers": message.layers}
     labels = {"y_pred": message.y_pred.tolist(), "y": message.y.tolist()}
     return {**keys, "n": len(message.scores), **labels}
 
@@ -145,7 +169,7 @@ def _own_keys(message: Published) -> dict[str, Any]:
 def _rows(message: Published) -> F32 | None:
     if isinstance(message, Prediction):
         return message.scores
-    return message.x if isinstance(message, Embedding) else None
+    return message.x if isinstance(message, Embedding | Surprise) else None
 
 
 def decode_published(frames: Sequence[Frame]) -> Published | None:
@@ -182,12 +206,14 @@ def _read(header: _Header, frames: Sequence[Frame]) -> Published | None:
             return Metrics(figures=rest, **common)
         rest.pop("name", None)
         return Event(name=header.name, data=rest, **common)
-    if header.kind not in ("prediction", "embedding"):
+    if header.kind not in ("prediction", "embedding", "surprise"):
         return None
     common |= {"stream": header.stream, "seq": header.seq}
     rows = _payload(header.n, frames)
     if header.kind == "embedding":
         return Embedding(layer=header.layer, x=rows, **common)
+    if header.kind == "surprise":
+        return Surprise(layers=header.layers, x=rows, **common)
     y_pred, y = _labels(header.y_pred, header.n), _labels(header.y, header.n)
     return Prediction(scores=rows, y_pred=y_pred, y=y, **common)
 

@@ -31,6 +31,10 @@ class Kept:
         """Keep rows."""
         self.said.append((layer, head.seq, values.tolist()))
 
+    def surprise(self, head: Header, layers: list[str], values: F32) -> None:
+        """Keep rows."""
+        self.said.append((head.seq, layers, values.tolist()))
+
     def metrics(self, figures: dict[str, Any]) -> None:
         """Keep figures."""
         self.said.append(("metrics", figures))
@@ -103,3 +107,22 @@ def test_events_and_figures_go_out_by_the_clock() -> None:
     assert kept.said == [("event", {"name": "started"}), ("metrics", {"n": 1})]
     outlet.tick(110.0)
     assert len(kept.said) == 3
+
+
+def test_surprise_goes_out_and_an_anomaly_is_told_once() -> None:
+    """One event where a stream rises above the bound, another only after it was below it."""
+    outlet, kept, ring = build("surprise/")
+    column = np.zeros((8, 1), np.float32)
+    column[:6, 0] = [5, 6, 1, 7, 9, 4]
+    outlet.publish_surprise(["one"], [column])
+    outlet.anomaly_above = 5.0
+    outlet.work(Block(0, 6, 0))
+    assert kept.said == [
+        (5, ["one"], [[5], [6]]),
+        (9, ["one"], [[1], [7]]),
+        (0, ["one"], [[4]]),
+    ]
+    told = [(event["name"], event["stream"], event["seq"]) for event in outlet.events]
+    assert told == [("anomaly", "a", 5), ("anomaly", "a", 10)]
+    assert outlet.anomalies == 2
+    assert ring.rows == 8

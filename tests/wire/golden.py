@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamlearn.wire.message import Heartbeat, Label, Message, Sample
-from streamlearn.wire.published import Embedding, Event, Metrics, Prediction, Published
+from streamlearn.wire.published import Embedding, Event, Metrics, Prediction, Published, Surprise
 
 FILE = Path(__file__).with_name("golden.txt")
 
@@ -63,6 +63,15 @@ def from_daemon() -> dict[str, Published]:
         ),
         "prediction, no time": Prediction(
             stream="cam0", seq=2**40, y_pred=said[:1], y=y[:1], scores=rows[:1]
+        ),
+        "surprise": Surprise(
+            stream="cam0",
+            seq=7,
+            layers=["layer1", "layer2"],
+            x=np.array([[0.5, -2.0]], np.float32),
+            t=1.5,
+            step=9,
+            pub_seq=3,
         ),
         "embedding": Embedding(
             stream="cam0", seq=7, layer="all", x=rows, t=1.5e9, step=1000, pub_seq=4

@@ -23,6 +23,7 @@ VERBS = (
     "resume",
     "freeze",
     "thaw",
+    "add_layer",
     "set",
     "stop",
 )
