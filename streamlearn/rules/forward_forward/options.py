@@ -5,6 +5,15 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.rules.options import (
+    Average,
+    DecayRows,
+    Margin,
+    RateFloor,
+    ReservoirRows,
+    Scale,
+    Smoothing,
+)
 
 
 class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
@@ -48,12 +57,8 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
     threshold: Annotated[
         float, Meta(ge=-1e4, le=1e4, description='Goodness that parts them (loss = "threshold").')
     ] = 1.0
-    margin: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='By how much they should differ (loss = "pair").')
-    ] = 0.0
-    scale: Annotated[
-        float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds.")
-    ] = 8.0
+    margin: Margin = 0.0
+    scale: Scale = 8.0
     peer: Annotated[
         float,
         Meta(ge=0.0, le=1.0, description="Pull of every unit to the layer's mean activity."),
@@ -78,15 +83,7 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
             "window's steps in another order, the layer's own top-down prediction."
         ),
     ] = "hybrid"
-    reservoir_rows: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1 << 20,
-            description="Past rows kept to make negatives of.",
-            extra={"unit": "rows"},
-        ),
-    ] = 256
+    reservoir_rows: ReservoirRows = 256
     phases: Annotated[
         Literal["together", "apart"],
         Meta(description="Real and made-up rows at once, or awake and asleep in turn."),
@@ -109,21 +106,9 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
     read_rate: Annotated[
         float, Meta(gt=0.0, le=10.0, description="First step of the layer's own softmax.")
     ] = 0.003
-    decay_rows: Annotated[
-        float,
-        Meta(
-            gt=0.0,
-            le=1e12,
-            description="Rows after which the step is 0.71 of the first; it falls as 1/root(rows).",
-            extra={"unit": "rows"},
-        ),
-    ] = 2000.0
-    rate_floor: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="Share of the first step where falling ends.")
-    ] = 0.1
-    average: Annotated[
-        bool, Meta(description="Answer with averaged weights, learn with the others.")
-    ] = True
+    decay_rows: DecayRows = 2000.0
+    rate_floor: RateFloor = 0.1
+    average: Average = True
     memory_rows: Annotated[
         int,
         Meta(
@@ -133,10 +118,7 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 20_000
-    smoothing: Annotated[
-        float,
-        Meta(ge=0.0, le=0.5, description="Share of the target for the other classes."),
-    ] = 0.1
+    smoothing: Smoothing = 0.1
     decorrelate: Annotated[
         bool,
         Meta(description="Step through the inverse of the inputs' second moments (projection)."),

@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.rules.options import (
+    DecayRows,
+    Margin,
+    RateFloor,
+    ReservoirRows,
+    Smoothing,
+    Threshold,
+)
 
 
 class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
@@ -68,27 +76,13 @@ class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
             "threshold."
         ),
     ] = "pair"
-    threshold: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='Goodness that parts them (loss = "threshold").')
-    ] = 0.5
-    margin: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='By how much they should differ (loss = "pair").')
-    ] = 1.0
+    threshold: Threshold = 0.5
+    margin: Margin = 1.0
     scale: Annotated[
         float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds or evidence.")
     ] = 8.0
-    reservoir_rows: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1 << 20,
-            description="Past rows kept to make negatives of.",
-            extra={"unit": "rows"},
-        ),
-    ] = 64
-    smoothing: Annotated[
-        float, Meta(ge=0.0, le=0.5, description="Share of the target for the other classes.")
-    ] = 0.1
+    reservoir_rows: ReservoirRows = 64
+    smoothing: Smoothing = 0.1
 
     rate: Annotated[
         float,
@@ -104,15 +98,5 @@ class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
             gt=0.0, le=10.0, description="First step of the layer's own softmax; above 4 it swings."
         ),
     ] = 2.0
-    decay_rows: Annotated[
-        float,
-        Meta(
-            gt=0.0,
-            le=1e12,
-            description="Rows after which the step is 0.71 of the first; it falls as 1/root(rows).",
-            extra={"unit": "rows"},
-        ),
-    ] = 2000.0
-    rate_floor: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="Share of the first step where falling ends.")
-    ] = 0.001
+    decay_rows: DecayRows = 2000.0
+    rate_floor: RateFloor = 0.001

@@ -7,6 +7,7 @@ from msgspec import Meta
 from streamlearn.config import LayerOptions
 from streamlearn.errors import ConfigError
 from streamlearn.part import Place
+from streamlearn.rules.options import Average, Scale, Threshold
 
 Units = Annotated[int, Meta(ge=2, le=65536)]
 
@@ -122,15 +123,11 @@ class ForwardForwardTopDownOptions(LayerOptions, frozen=True, kw_only=True):
         Literal["pair", "threshold"],
         Meta(description="Real against negative: their difference, or each to the threshold."),
     ] = "pair"
-    threshold: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='Goodness that parts them (loss = "threshold").')
-    ] = 1.0
+    threshold: Threshold = 1.0
     margin: Annotated[
         float, Meta(ge=0.0, le=1e4, description='Log odds they should reach (loss = "pair").')
     ] = 2.0
-    scale: Annotated[
-        float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds.")
-    ] = 8.0
+    scale: Scale = 8.0
     learn_from: Annotated[
         int, Meta(ge=1, le=64, description="First step that is learned from.")
     ] = 1
@@ -158,9 +155,7 @@ class ForwardForwardTopDownOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 3000
-    average: Annotated[
-        bool, Meta(description="Answer with averaged weights, learn with the others.")
-    ] = False
+    average: Average = False
 
 
 def levels_of(options: ForwardForwardTopDownOptions) -> tuple[int, ...]:
