@@ -10,6 +10,7 @@ import numpy as np
 
 from streamlearn.kernels import inlined, kernel
 from streamlearn.kernels.products import active_inputs, active_product
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32, I32
 from streamlearn.rules.forward_forward.blocks_kernels import block_errors, block_goodness
 from streamlearn.rules.forward_forward.decorrelate import (
@@ -130,12 +131,6 @@ def _copy(values: F32, out: F32) -> None:
 
 
 @inlined
-def _fall(labelled: int, setting: Setting) -> float:
-    """f(t) = max((1 + t / decay_rows)^-1/2, rate_floor)."""
-    return max(1.0 / math.sqrt(1.0 + labelled / setting.decay_rows), setting.rate_floor)
-
-
-@inlined
 def _errors(g: F32, y: int, smoothing: np.float32, e: F32) -> None:
     """Write e [K] = q - p for log beliefs g: q_y = 1 - s, all others s / (K - 1)."""
     hit = np.float32(1) - smoothing
@@ -165,7 +160,7 @@ def _descend(state: State, setting: Setting, scratch: Scratch, y: int, size: flo
     if setting.adagrad:
         _step_by_gains(state, setting, scratch, n, size)
         return
-    fall = size * _fall(state.counts[LABELLED], setting)
+    fall = size * fall_of(state.counts[LABELLED], setting.decay_rows, setting.rate_floor)
     wide = np.float64(scratch.z.shape[0])
     errors = np.float64(_sum_of_squares(e))
     own = wide * _sum_of_squares(signal) / errors if errors > 0.0 else 0.0

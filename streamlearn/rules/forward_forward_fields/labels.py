@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward_fields.kernels import regions_of, sum_of_squares
 from streamlearn.rules.forward_forward_fields.state import (
@@ -20,7 +21,7 @@ from streamlearn.rules.forward_forward_fields.state import (
     Setting,
     View,
 )
-from streamlearn.rules.forward_forward_fields.steps import descend, fall_of, note
+from streamlearn.rules.forward_forward_fields.steps import descend, note
 
 _SMALLEST_ERROR: Final = np.float32(1e-7)
 """Errors below the precision of a probability count as none: products of such numbers are too small
@@ -156,7 +157,7 @@ def follow_label(machine: Machine, m: int, y: int, out: F32) -> None:
     view, e = machine.seen, room.errors
     other = _errors(room.evidence, y, setting.smoothing, e)
     note(state, float(room.evidence[y]), other)
-    fall = fall_of(setting, state.clock[0])
+    fall = fall_of(state.clock[0], setting.decay_rows, setting.floor)
     if setting.goal == BLOCKS:
         _ask_blocks(view, m, e)
     else:

@@ -57,6 +57,7 @@ import msgspec
 import numpy as np
 
 from streamlearn.errors import ConfigError
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
 from streamlearn.rules.forward_forward.negatives import Negatives
@@ -275,5 +276,4 @@ def _rate(setting: Setting, state: State) -> float:
     if setting.goal == COMPETE:
         falling = np.maximum(state.wins, 1) ** WINS_POWER
         return float(np.maximum(falling, setting.floor).mean())
-    fall = 1 / np.sqrt(1 + state.clock[0] / setting.decay_rows)
-    return float(setting.rate * max(fall, setting.floor))
+    return float(setting.rate * fall_of(int(state.clock[0]), setting.decay_rows, setting.floor))
