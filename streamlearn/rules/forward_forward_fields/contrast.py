@@ -10,14 +10,10 @@ import numpy as np
 
 from streamlearn.kernels import inlined
 from streamlearn.kernels.schedules import fall_of
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward.negatives import make_negative
-from streamlearn.rules.forward_forward_fields.kernels import (
-    normalise_row,
-    regions_of,
-    see,
-    sum_of_squares,
-)
+from streamlearn.rules.forward_forward_fields.kernels import normalise_row, regions_of, see
 from streamlearn.rules.forward_forward_fields.state import Geometry, Machine, Room, Setting, View
 from streamlearn.rules.forward_forward_fields.steps import descend, mean_of, note
 

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
-from streamlearn.rules.forward_forward_fields.kernels import sum_of_squares
 from streamlearn.rules.forward_forward_fields.state import State, View
 
 FADE: Final = 1e-3
