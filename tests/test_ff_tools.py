@@ -14,7 +14,13 @@ from source import ROOT
 from streamlearn.bench import forward_forward as bench
 from streamlearn.bench.report import Row, report
 from streamlearn.bench.torch_forward_forward import TorchBackprop
+from streamlearn.config import Config, load
 from streamlearn.kernels.random import uniform
+from streamlearn.plan import CATALOGUE
+from streamlearn.rules.forward_forward import options as dense
+from streamlearn.rules.forward_forward_fields import options as fields
+from streamlearn.rules.forward_forward_top_down import options as top_down
+from streamlearn.rules.only import idle
 
 
 @pytest.fixture
@@ -270,3 +276,35 @@ def test_what_is_promised_is_a_configuration() -> None:
     """The measured nets pass the checks of a configuration."""
     for layers, _ in bench.PROMISED_SPEEDS.values():
         assert bench.config(layers, {"kind": "goodness"}, 1).layer
+
+
+def every_config(tool) -> Iterator[Config]:
+    """Configurations of all experiments, answers, lines and measured nets."""
+    reproduce, questions, one_pass = map(tool, ("ff_reproduce", "ff_questions", "ff_one_pass"))
+    for experiment in reproduce.EXPERIMENTS.values():
+        for one in (experiment, reproduce.reader(experiment))[: 1 + experiment.labels_tried]:
+            yield from (
+                reproduce.configured(one, (8, 8), 0, short=short) for short in (True, False)
+            )
+    for answer in questions.ANSWERS:
+        yield load(questions.BASE, CATALOGUE, answer.settings(0.1))
+    for line in one_pass.LINES.values():
+        yield load(one_pass.CONFIGS / line.file, CATALOGUE, line.settings)
+    for layers, _ in bench.PROMISED_SPEEDS.values():
+        yield bench.config(layers, {"kind": "goodness"}, 1)
+    yield tool("ff_peer").ours(20)
+
+
+def test_no_tool_sets_what_would_be_ignored(tool) -> None:
+    """Whatever is measured, each option that is set means something where it stands."""
+    tables = {
+        "forward_forward": dense.ONLY,
+        "forward_forward_fields": fields.ONLY,
+        "forward_forward_top_down": top_down.ONLY,
+    }
+    seen = set()
+    for config in every_config(tool):
+        for layer in config.layer:
+            seen.add(layer.rule)
+            assert not idle(layer, tables.get(layer.rule, ())), layer
+    assert seen >= {*tables}

@@ -12,6 +12,8 @@ from naive.forward_forward_fields import ForwardForwardFields as Naive
 from streamlearn.errors import ConfigError
 from streamlearn.part import F32, I32, UNLABELLED, Beside, Place, Rows
 from streamlearn.rules.forward_forward_fields.layer import ForwardForwardFields
+from streamlearn.rules.forward_forward_fields.options import ONLY
+from streamlearn.rules.only import idle
 
 SEED: Final = 21
 CLASSES: Final = 3
@@ -116,8 +118,15 @@ def test_every_step_is_that_of_the_slow_twin(mode: str, *, shared: bool) -> None
 )
 @pytest.mark.parametrize("mode", ["compete", "hybrid", "pairing", "blocks", "projection"])
 def test_every_option_means_what_the_slow_twin_does(mode: str, changed: dict[str, Any]) -> None:
-    """Other fields, regions, rates and bounds; two colours: all as the equations say."""
+    """Other fields, regions, rates and bounds; two colours: all as the equations say.
+
+    What would mean nothing to a mode is left out.
+    """
     shape = (10, 9, 2)
+    options = ForwardForwardFields.Options(
+        rule="forward_forward_fields", **SMALL | MODES[mode] | changed
+    )
+    changed = {key: value for key, value in changed.items() if key not in idle(options, ONLY)}
     fast, slow = layer(mode, shape=shape, **changed), layer(mode, Naive, shape, **changed)
     x, y = images(25, shape)
     ours, theirs = learn(fast, x, y), learn(slow, x, y, 0, fast.width_out)
@@ -185,7 +194,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     """No image, too small an image, channels that cannot be shared out: place, value, way out."""
     with pytest.raises(ConfigError) as caught:
-        layer("compete", shape=shape, **options)
+        layer(options.get("labels", "compete"), shape=shape, **options)
     assert all(word in str(caught.value) for word in words), caught.value
 
 
