@@ -36,7 +36,13 @@ threads = 1
 settings.register_profile("shared machine", deadline=None)  # a law holds however slow it is tried
 settings.load_profile("shared machine")
 
-DAEMON = ("test_cli_live", "test_daemon", "test_daemon_learners", "test_rubbish_daemon")
+DAEMON = (
+    "test_cli_live",
+    "test_daemon",
+    "test_daemon_forward_forward",
+    "test_daemon_learners",
+    "test_rubbish_daemon",
+)
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
 LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
