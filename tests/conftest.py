@@ -58,6 +58,7 @@ settings.load_profile("shared machine")
 DAEMON = (
     "test_cli_live",
     "test_daemon",
+    "test_daemon_forward_forward",
     "test_daemon_learners",
     "test_daemon_mishaps",
     "test_rubbish_daemon",

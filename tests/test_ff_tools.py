@@ -2,11 +2,13 @@
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import ff_backprop
 import ff_backprop_net
 import ff_global
+import ff_one_pass
 import ff_peer
 import ff_questions
 import ff_reproduce
@@ -16,7 +18,13 @@ import pytest
 from streamlearn.bench import forward_forward as bench
 from streamlearn.bench.report import Row, report
 from streamlearn.bench.torch_forward_forward import TorchBackprop
+from streamlearn.config import Config, load
 from streamlearn.kernels.random import uniform
+from streamlearn.plan import CATALOGUE
+from streamlearn.rules.forward_forward import options as dense
+from streamlearn.rules.forward_forward_fields import options as fields
+from streamlearn.rules.forward_forward_top_down import options as top_down
+from streamlearn.rules.only import idle
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +261,34 @@ def test_what_is_promised_is_a_configuration() -> None:
     """The measured nets pass the checks of a configuration."""
     for layers, _ in bench.PROMISED_SPEEDS.values():
         assert bench.config(layers, {"kind": "goodness"}, 1).layer
+
+
+def every_config() -> Iterator[Config]:
+    """Configurations of all experiments, answers, lines and measured nets."""
+    for experiment in ff_reproduce.EXPERIMENTS.values():
+        for one in (experiment, ff_reproduce.reader(experiment))[: 1 + experiment.labels_tried]:
+            yield from (
+                ff_reproduce.configured(one, (8, 8), 0, short=short) for short in (True, False)
+            )
+    for answer in ff_questions.ANSWERS:
+        yield load(ff_questions.BASE, CATALOGUE, answer.settings(0.1))
+    for line in ff_one_pass.LINES.values():
+        yield load(ff_one_pass.CONFIGS / line.file, CATALOGUE, line.settings)
+    for layers, _ in bench.PROMISED_SPEEDS.values():
+        yield bench.config(layers, {"kind": "goodness"}, 1)
+    yield ff_peer.ours(20)
+
+
+def test_no_tool_sets_what_would_be_ignored() -> None:
+    """Whatever is measured, each option that is set means something where it stands."""
+    tables = {
+        "forward_forward": dense.ONLY,
+        "forward_forward_fields": fields.ONLY,
+        "forward_forward_top_down": top_down.ONLY,
+    }
+    seen = set()
+    for config in every_config():
+        for layer in config.layer:
+            seen.add(layer.rule)
+            assert not idle(layer, tables.get(layer.rule, ())), layer
+    assert seen >= {*tables}

@@ -52,7 +52,12 @@ LINES: Final[dict[str, Line]] = {
     "blocks": Line(
         "forward_forward_fast.toml",
         "class blocks, one layer",
-        ('layer.0.labels="blocks"', "layer.0.decorrelate=false", "layer.0.rate=0.01"),
+        (
+            'layer.0.labels="blocks"',
+            "layer.0.decorrelate=false",
+            "layer.0.rate=0.01",
+            "layer.0.read_rate=0.003",
+        ),
     ),
     "space": Line("forward_forward_space.toml", "local receptive fields, then projection", asked=1),
     "space-untrained": Line(

@@ -94,7 +94,14 @@ def drifting(count: int, seed: int = SEED, shape: tuple[int, int] = (4, 12)) -> 
         STILL | {"loss": "threshold", "peer": 0.1, "decay_rows": 30, "learn_from": 2},
         STILL | {"update": "alternating", "wrong_label": "random", "units": (6, 5, 4)},
         STILL | {"average": True, "settled": False, "candidates": "always", "memory_rows": 0},
-        STILL | {"units": 8, "carry": True, "frames": 2, "candidates": "always"},
+        STILL
+        | {
+            "units": 8,
+            "update": "alternating",
+            "carry": True,
+            "frames": 2,
+            "candidates": "always",
+        },
         VIDEO,
         VIDEO | {"negatives": "mixed", "stored_rows": 5, "background_rows": 20, "average": True},
         VIDEO | {"negatives": "returned", "update": "synchronous", "steps": 3, "evidence": False},

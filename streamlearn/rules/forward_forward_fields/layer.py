@@ -63,7 +63,7 @@ from streamlearn.rules.base import Rule
 from streamlearn.rules.forward_forward.negatives import Negatives
 from streamlearn.rules.forward_forward_fields import learning
 from streamlearn.rules.forward_forward_fields.compete import WINS_POWER
-from streamlearn.rules.forward_forward_fields.options import ForwardForwardFieldsOptions
+from streamlearn.rules.forward_forward_fields.options import ForwardForwardFieldsOptions, check
 from streamlearn.rules.forward_forward_fields.state import (
     BLOCKS,
     COMPETE,
@@ -135,7 +135,8 @@ class ForwardForwardFields(Rule):
     Raises
     ------
     ConfigError
-        Where the input is no image, fields or regions are larger than it, or labels do not fit.
+        Where the input is no image, fields or regions are larger than it, labels do not fit, or
+        options would be ignored.
 
     Notes
     -----
@@ -157,6 +158,7 @@ class ForwardForwardFields(Rule):
 
     def __init__(self, options: ForwardForwardFieldsOptions, place: Place) -> None:
         super().__init__(options, place)
+        check(options)
         self._geometry = geometry_of(options, place)
         self._setting = _setting(options, place.seed, _goal(options, place))
         self._state = new_state(options, place, self._setting.goal, self._geometry)

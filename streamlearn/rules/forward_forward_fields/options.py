@@ -1,10 +1,12 @@
-"""The options of `forward_forward_fields`."""
+"""The options of `forward_forward_fields`, and which of them go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.errors import ConfigError
+from streamlearn.rules.only import Table, among, below, either, idle, only
 from streamlearn.rules.options import (
     DecayRows,
     Margin,
@@ -100,3 +102,35 @@ class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
     ] = 2.0
     decay_rows: DecayRows = 2000.0
     rate_floor: RateFloor = 0.001
+
+
+_LABEL_FREE: Final = among("labels", "none")
+_MADE_UP: Final = among("negatives", "hybrid", "pairing")
+_FROM_LABELS: Final = among("labels", "blocks", "projection")
+ONLY: Final[Table] = (
+    only("silence", "patches", "conscience", beside=_LABEL_FREE),
+    only("silence", "patches", "conscience", beside=among("negatives", "none")),
+    only("negatives", "loss", "threshold", "margin", "reservoir_rows", beside=_LABEL_FREE),
+    only("loss", "threshold", "margin", "reservoir_rows", beside=_MADE_UP),
+    only("threshold", beside=among("loss", "threshold")),
+    only("margin", beside=among("loss", "pair")),
+    only("scale", beside=either(among("labels", "blocks"), _MADE_UP)),
+    only("smoothing", beside=_FROM_LABELS),
+    only("read_rate", beside=among("labels", "projection")),
+    only("rate", "decay_rows", beside=either(_FROM_LABELS, _MADE_UP)),
+    only("decay_rows", beside=below("rate_floor", 1)),
+)
+"""Options that mean something only beside others."""
+
+
+def check(options: ForwardForwardFieldsOptions) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+
+    """
+    if lines := idle(options, ONLY):
+        raise ConfigError(list(lines.values()))
