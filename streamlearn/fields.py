@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from streamlearn.config import Config, parse
 from streamlearn.errors import ChangedError, UsageError
 from streamlearn.live import given
@@ -37,7 +39,9 @@ def receptive_fields(config: Config, snapshot: Snapshot, layer: str = "") -> F32
     if name not in names:
         raise UsageError(f"--layer {name}: expected one of {', '.join(names) or 'no layer'}")
     column = f"layer/{name}"
-    part = next(part for part, wires in Plan(config).parts if wires.writes == column)
+    # Only what stands below the layer decides how it was built.
+    below = config.layer[: names.index(name) + 1]
+    part, _ = Plan(msgspec.structs.replace(config, layer=below, head=())).parts[-1]
     arrays = {f"{column}/{key}": array for key, array in part.arrays().items()}
     if wrong := fill(arrays, snapshot.arrays):
         raise ChangedError(f"{wrong[0]}: not in the checkpoint; it is of another version")

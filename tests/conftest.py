@@ -33,6 +33,25 @@ kind = "softmax"
 threads = 1
 """
 
+DIGITS = """
+[stream]
+shape = [8, 8]
+dtype = "|u1"
+classes = 10
+[[prepare]]
+step = "unit_norm"
+[[layer]]
+rule = "hebbian"
+units = 24
+[[head]]
+kind = "softmax"
+[publish]
+embeddings_every_rows = 10
+metrics_every_s = 0.1
+[store]
+checkpoint_every_s = 0
+"""
+
 settings.register_profile("shared machine", deadline=None)  # a law holds however slow it is tried
 settings.load_profile("shared machine")
 
@@ -40,7 +59,9 @@ DAEMON = (
     "test_add_layer",
     "test_cli_live",
     "test_daemon",
+    "test_daemon_forward_forward",
     "test_daemon_learners",
+    "test_daemon_mishaps",
     "test_rubbish_daemon",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
@@ -91,6 +112,12 @@ def config_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def digits_file(config_file: Callable[..., Path]) -> Path:
+    """A small learner of digits."""
+    return config_file(DIGITS, "digits.toml")
 
 
 @pytest.fixture

@@ -1,31 +1,30 @@
 """The tools that compare Forward-Forward: backprop is backprop, and every experiment can be run."""
 
-import importlib
 import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
+import ff_backprop
+import ff_backprop_net
+import ff_global
+import ff_one_pass
+import ff_peer
+import ff_questions
+import ff_reproduce
 import numpy as np
 import pytest
-from source import ROOT
 
 from streamlearn.bench import forward_forward as bench
 from streamlearn.bench.report import Row, report
 from streamlearn.bench.torch_forward_forward import TorchBackprop
+from streamlearn.config import Config, load
 from streamlearn.kernels.random import uniform
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """Import a tool by name, as it imports its neighbours when it is run."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return load
+from streamlearn.plan import CATALOGUE
+from streamlearn.rules.forward_forward import options as dense
+from streamlearn.rules.forward_forward_fields import options as fields
+from streamlearn.rules.forward_forward_top_down import options as top_down
+from streamlearn.rules.only import idle
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +107,9 @@ def credit(m, h, y):
 
 
 @pytest.mark.parametrize("backward", [True, False])
-def test_both_ways_of_learning_follow_their_equations(tool, *, backward: bool) -> None:
+def test_both_ways_of_learning_follow_their_equations(*, backward: bool) -> None:
     """The compiled nets, that put off writing W, end where plain sequential equations end."""
-    net = tool("ff_backprop_net").Net((12, 16, 3), backward=backward, rates=(0.06, 0.006))
+    net = ff_backprop_net.Net((12, 16, 3), backward=backward, rates=(0.06, 0.006))
     x, y = rows(225, 12, 3)
     expected = naive(net, x, y, backward=backward)
     net.learn(x, y)
@@ -119,9 +118,9 @@ def test_both_ways_of_learning_follow_their_equations(tool, *, backward: bool) -
             np.testing.assert_allclose(got, want, atol=2e-3)
 
 
-def test_the_credit_below_is_the_gradient(tool) -> None:
+def test_the_credit_below_is_the_gradient() -> None:
     """One small step of backprop changes the lower weights along the loss's own slope."""
-    net = tool("ff_backprop_net").Net((12, 16, 3), backward=True, rates=(1e-3, 1e-12))
+    net = ff_backprop_net.Net((12, 16, 3), backward=True, rates=(1e-3, 1e-12))
     x, y = rows(1, 12, 3)
     before = [[np.array(a, np.float64) for a in layer[:3]] for layer in net.layers]
     net.learn(x, y)
@@ -143,9 +142,9 @@ def test_the_credit_below_is_the_gradient(tool) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_goodness_is_judged_as_told(tool, *, together: bool) -> None:
+def test_goodness_is_judged_as_told(*, together: bool) -> None:
     """Nets of `ff_global` end where their equations end, one row at a time, in float64."""
-    net = tool("ff_global").GlobalNet((12, 16, 3), together=together, rate=0.3, seed=5)
+    net = ff_global.GlobalNet((12, 16, 3), together=together, rate=0.3, seed=5)
     w1, labels, w2 = (np.array(a, np.float64) for a in net.weights)
     x, y = rows(60, 12, 3)
     for t in range(60):
@@ -170,13 +169,12 @@ def test_goodness_is_judged_as_told(tool, *, together: bool) -> None:
     assert len(net.answers(x)) == 60
 
 
-def test_backprop_without_pytorch_says_how_to_go_on(tool, monkeypatch) -> None:
+def test_backprop_without_pytorch_says_how_to_go_on(monkeypatch) -> None:
     """PyTorch is optional: where it is missing one is told, and what works without it."""
-    backprop = tool("ff_backprop")
     monkeypatch.setattr(TorchBackprop, "made", classmethod(lambda *_: None))
-    few = backprop.Rows(np.zeros((1, 784), np.float32), np.zeros(1, np.int32))
+    few = ff_backprop.Rows(np.zeros((1, 784), np.float32), np.zeros(1, np.int32))
     with pytest.raises(SystemExit, match=r"pip install torch.*--only trimmed"):
-        backprop.plain(few, few, 0)
+        ff_backprop.plain(few, few, 0)
 
 
 @pytest.mark.parametrize("widths", [(12, 30, 3), (12, 20, 20, 3)])
@@ -193,66 +191,59 @@ def test_the_peer_learns(widths: tuple[int, ...]) -> None:
     assert np.mean(peer.answers(x) != y) < 0.2
 
 
-def test_the_other_repository_must_be_named(tool, monkeypatch, tmp_path: Path) -> None:
+def test_the_other_repository_must_be_named(monkeypatch, tmp_path: Path) -> None:
     """A folder that is no checkout, or a missing package, ends in one line that says what to do."""
     monkeypatch.setattr(sys, "argv", ["ff_peer.py", "--checkout", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"name a checkout|pip install"):
-        tool("ff_peer").main()
+        ff_peer.main()
 
 
-def test_every_row_of_the_paper_is_a_configuration(tool) -> None:
+def test_every_row_of_the_paper_is_a_configuration() -> None:
     """Each experiment, whole and short, passes the checks of a configuration."""
-    reproduce = tool("ff_reproduce")
-    for experiment in reproduce.EXPERIMENTS.values():
+    for experiment in ff_reproduce.EXPERIMENTS.values():
         for short, shape in ((False, (28, 28)), (True, (8, 8))):
-            assert reproduce.configured(experiment, shape, 0, short=short).layer
+            assert ff_reproduce.configured(experiment, shape, 0, short=short).layer
             if experiment.labels_tried:
-                reader = reproduce.reader(experiment)
-                assert reproduce.configured(reader, shape, 0, short=short).layer
-    assert tool("ff_peer").ours(20).layer
+                reader = ff_reproduce.reader(experiment)
+                assert ff_reproduce.configured(reader, shape, 0, short=short).layer
+    assert ff_peer.ours(20).layer
 
 
 @pytest.mark.parametrize("name", ["supervised", "unsupervised", "fields", "top_down"])
-def test_the_paper_in_short(tool, name: str) -> None:
+def test_the_paper_in_short(name: str) -> None:
     """Small versions learn digits, and a run that is stopped between two passes goes on."""
-    tool("ff_reproduce").short(name)
+    ff_reproduce.short(name)
 
 
-def test_a_table_is_kept_pass_by_pass(tool, tmp_path: Path) -> None:
-    """A row says how far it is; writing one leaves the others as they were."""
-    reproduce = tool("ff_reproduce")
-    done = [reproduce.Pass(0.04, 0.1, 1800.0), reproduce.Pass(0.03, 0.08, 1800.0)]
-    row = reproduce.row(reproduce.EXPERIMENTS["fields"], done, 0)
+def test_a_row_says_how_far_it_is() -> None:
+    """The passes so far, of how many, and how long they took."""
+    done = [ff_reproduce.Pass(0.04, 0.1, 1800.0), ff_reproduce.Pass(0.03, 0.08, 1800.0)]
+    row = ff_reproduce.row(ff_reproduce.EXPERIMENTS["fields"], done, 0)
     assert (row.ours, row.published) == (3.0, 1.16)
     assert "2 of 60 passes, 1.0 h" in row.note
-    path = tool("results").write(report("ff-reproduce", "make reproduce-ff", [row]), tmp_path)
-    assert reproduce.kept(path) == {row.name: row}
-    assert reproduce.kept(tmp_path / "none.json") == {}
 
 
-def test_every_answer_is_a_configuration(tool, capsys, monkeypatch) -> None:
+def test_every_answer_is_a_configuration(capsys, monkeypatch) -> None:
     """Each answer to an open question is a command that anyone can run, and is not another one."""
-    questions = tool("ff_questions")
-    sets = questions.Sets.of("optdigits", 500)
-    made = [questions.configured(a, sets, 0.02, 0) for a in questions.ANSWERS]
-    assert all(len(config.layer) == questions.LAYERS for config in made)
-    assert len({a.title for a in questions.ANSWERS}) == len(questions.ANSWERS)
+    sets = ff_questions.Sets.of("optdigits", 500)
+    made = [ff_questions.configured(a, sets, 0.02, 0) for a in ff_questions.ANSWERS]
+    assert all(len(config.layer) == ff_questions.LAYERS for config in made)
+    assert len({a.title for a in ff_questions.ANSWERS}) == len(ff_questions.ANSWERS)
     monkeypatch.setattr(sys, "argv", ["ff_questions.py", "--list"])
-    questions.main()
+    ff_questions.main()
     said = capsys.readouterr().out
     assert said.count("streamlearn evaluate configs/forward_forward_questions.toml") == len(made)
 
 
 @pytest.mark.usefixtures("fonts")
-def test_an_answer_is_measured_and_drawn(tool, monkeypatch, tmp_path: Path) -> None:
+def test_an_answer_is_measured_and_drawn(monkeypatch, tmp_path: Path) -> None:
     """One answer on the bundled digits: far better than chance; the picture holds it."""
-    questions = tool("ff_questions")
-    monkeypatch.setattr(questions, "RATES", questions.RATES[:1])
-    answer = next(a for a in questions.ANSWERS if a.change == {"goodness": "squares"})
-    row = questions.measured(answer, questions.Sets.of("optdigits", 1500), 1)
+    monkeypatch.setattr(ff_questions, "RATES", ff_questions.RATES[:1])
+    answer = next(a for a in ff_questions.ANSWERS if a.change == {"goodness": "squares"})
+    row = ff_questions.measured(answer, ff_questions.Sets.of("optdigits", 1500), 1)
     assert row.ours < 30
     other = Row(name="Goodness: untrained", ours=50.0, unit="%")
-    questions.draw(report("ff-questions", "x", [row, other]), tmp_path / "bars.png")
+    ff_questions.draw(report("ff-questions", "x", [row, other]), tmp_path / "bars.png")
     assert (tmp_path / "bars.png").stat().st_size > 5000
 
 
@@ -270,3 +261,34 @@ def test_what_is_promised_is_a_configuration() -> None:
     """The measured nets pass the checks of a configuration."""
     for layers, _ in bench.PROMISED_SPEEDS.values():
         assert bench.config(layers, {"kind": "goodness"}, 1).layer
+
+
+def every_config() -> Iterator[Config]:
+    """Configurations of all experiments, answers, lines and measured nets."""
+    for experiment in ff_reproduce.EXPERIMENTS.values():
+        for one in (experiment, ff_reproduce.reader(experiment))[: 1 + experiment.labels_tried]:
+            yield from (
+                ff_reproduce.configured(one, (8, 8), 0, short=short) for short in (True, False)
+            )
+    for answer in ff_questions.ANSWERS:
+        yield load(ff_questions.BASE, CATALOGUE, answer.settings(0.1))
+    for line in ff_one_pass.LINES.values():
+        yield load(ff_one_pass.CONFIGS / line.file, CATALOGUE, line.settings)
+    for layers, _ in bench.PROMISED_SPEEDS.values():
+        yield bench.config(layers, {"kind": "goodness"}, 1)
+    yield ff_peer.ours(20)
+
+
+def test_no_tool_sets_what_would_be_ignored() -> None:
+    """Whatever is measured, each option that is set means something where it stands."""
+    tables = {
+        "forward_forward": dense.ONLY,
+        "forward_forward_fields": fields.ONLY,
+        "forward_forward_top_down": top_down.ONLY,
+    }
+    seen = set()
+    for config in every_config():
+        for layer in config.layer:
+            seen.add(layer.rule)
+            assert not idle(layer, tables.get(layer.rule, ())), layer
+    assert seen >= {*tables}

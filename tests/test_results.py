@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
+import results
 from source import ROOT
 
 from streamlearn.bench.report import Report, Row, median_row, report, run
@@ -51,6 +53,21 @@ def test_a_report_survives_the_file() -> None:
         Row(name="sweep", ours=2, unit="µs", limit=1.5, seeds=3, spread=2, note="784→2000")
     ]
     assert msgspec.json.decode(msgspec.json.encode(one), type=Report) == one
+
+
+@pytest.mark.parametrize("order", [(), ("c", "a", "b")])
+def test_rows_of_before_are_kept(tmp_path: Path, order: tuple[str, ...]) -> None:
+    """What is not measured now stays, in the table's order where it has one; the rest is new."""
+    old, left, new, other = (
+        Row(name=name, ours=ours, unit="%") for name, ours in zip("abac", (1, 2, 3, 4), strict=True)
+    )
+    assert results.kept("x", tmp_path) == {}
+    results.update(report("x", "now", [old, left]), tmp_path, order)
+    results.update(report("x", "now", [other, new]), tmp_path, order)
+    kept = results.kept("x", tmp_path)
+    assert [*kept.values()] == ([other, new, left] if order else [new, left, other])
+    results.update(report("x", "now", []), tmp_path, ("a", "c"))
+    assert [*results.kept("x", tmp_path)] == ["a", "c"]
 
 
 def test_an_unknown_benchmark_is_named() -> None:

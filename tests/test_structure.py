@@ -114,6 +114,14 @@ def test_modules_and_functions_stay_small(module: Module) -> None:
     assert not wrong, f"{module.name}: {'; '.join(wrong)}"
 
 
+def test_tests_and_tools_stay_small() -> None:
+    """A file of tests or a tool has at most 400 lines, as a module has."""
+    files = [path for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*.py")]
+    long = [path.name for path in files if path.read_text("utf-8").count("\n") > 400]
+    assert files
+    assert not long, f"{', '.join(long)}: split them"
+
+
 @every_module
 def test_no_pickle(module: Module) -> None:
     """Nothing is ever read that could run code: no pickle, nor what is built on it."""

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from ff_backprop_net import Net
-from one_pass import ordered
 from results import write
+from streams import ordered
 
 from streamlearn import data
 from streamlearn.bench.report import Report, Row, report

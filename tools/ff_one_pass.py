@@ -10,16 +10,14 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
-import numpy as np
-from results import RESULTS, write
+from results import RESULTS, update
+from streams import ordered
 
 from streamlearn import data
-from streamlearn.bench.report import Report, Row, report
+from streamlearn.bench.report import Row, report
 from streamlearn.config import load
 from streamlearn.data import Dataset
 from streamlearn.evaluate import evaluate
@@ -54,7 +52,12 @@ LINES: Final[dict[str, Line]] = {
     "blocks": Line(
         "forward_forward_fast.toml",
         "class blocks, one layer",
-        ('layer.0.labels="blocks"', "layer.0.decorrelate=false", "layer.0.rate=0.01"),
+        (
+            'layer.0.labels="blocks"',
+            "layer.0.decorrelate=false",
+            "layer.0.rate=0.01",
+            "layer.0.read_rate=0.003",
+        ),
     ),
     "space": Line("forward_forward_space.toml", "local receptive fields, then projection", asked=1),
     "space-untrained": Line(
@@ -78,13 +81,6 @@ LINES: Final[dict[str, Line]] = {
         ("layer.0.frozen=true",),
     ),
 }
-
-
-def ordered(dataset: Dataset, seed: int) -> Dataset:
-    """The rows in the order of a seed."""
-    order = np.random.default_rng(seed).permutation(dataset.rows)
-    assert dataset.y is not None
-    return replace(dataset, X=dataset.X[order], y=dataset.y[order])
 
 
 def runs(line: Line, whole: Dataset, seeds: Sequence[int], limit: int | None) -> list[Any]:
@@ -116,19 +112,6 @@ def row(line: Line, reports: Sequence[Any]) -> Row:
     )
 
 
-def merged(new: Report, folder: Path) -> Report:
-    """The report with the lines of the one before that were not measured now."""
-    path = folder / f"{NAME}.json"
-    if not path.exists():
-        return new
-    old = msgspec.json.decode(path.read_bytes(), type=Report)
-    fresh = {one.name: one for one in new.rows}
-    known = {one.name: one for one in old.rows} | fresh
-    order = [line.says for line in LINES.values()]
-    rows = sorted(known.values(), key=lambda one: order.index(one.name))
-    return msgspec.structs.replace(new, rows=rows)
-
-
 def main() -> None:
     """Measure the lines that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,7 +127,7 @@ def main() -> None:
     for name in arguments.name or LINES:
         reports = runs(LINES[name], whole, range(1, arguments.seeds + 1), arguments.limit)
         made = report(NAME, "make ff-one-pass", [row(LINES[name], reports)])
-        print(write(merged(made, arguments.out), arguments.out))
+        print(update(made, arguments.out, [line.says for line in LINES.values()]))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ import msgspec
 import numpy as np
 from ff_backprop import by_rms, scaled
 from ff_global import GlobalNet
-from one_pass import ordered
-from results import RESULTS, write
+from results import kept, write
+from streams import ordered
 
 from streamlearn import data
 from streamlearn.bench.report import Report, Row, report
@@ -262,12 +262,6 @@ def draw(result: Report, path: Path = PICTURE) -> None:
     figure.savefig(path)
 
 
-def _known(path: Path, *, again: bool) -> dict[str, Row]:
-    if again or not path.exists():
-        return {}
-    return {row.name: row for row in msgspec.json.decode(path.read_bytes(), type=Report).rows}
-
-
 def main() -> None:
     """Ask what is not answered yet; all of it takes half an hour."""
     parser = argparse.ArgumentParser(
@@ -280,7 +274,7 @@ def main() -> None:
     if arguments.list:
         print("\n".join(f"{answer.title}\n  {answer.command()}" for answer in ANSWERS))
         return
-    known = _known(RESULTS / "ff-questions.json", again=arguments.again)
+    known = {} if arguments.again else kept("ff-questions")
     for rows in asked(Sets.of("mnist", ROWS), arguments.seeds, known):
         print(f"{rows[-1].name}: {rows[-1].ours} ± {rows[-1].spread} ({rows[-1].note})", flush=True)
         result = report("ff-questions", "python tools/ff_questions.py", rows)

@@ -15,16 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
-from results import RESULTS, write
+from results import update
+from streams import ordered
 
 from streamlearn import data
-from streamlearn.bench.report import Report, Row, report
+from streamlearn.bench.report import Row, report
 from streamlearn.config import Config, learner_part, parse
 from streamlearn.data import Dataset
 from streamlearn.evaluate import fitted, held_out_errors, play
@@ -206,8 +205,7 @@ class Playing:
         assert train.y is not None
         assert test is not None
         began = time.perf_counter()
-        order = np.random.default_rng((self._config.seed, number)).permutation(train.rows)
-        shuffled = replace(train, X=train.X[order], y=train.y[order])
+        shuffled = ordered(train, (self._config.seed, number))
         play(self._learner, replace(shuffled, X=fitted(shuffled, self._config)), train.rows, None)
         self._learner.pipeline.check()
         name = self._learner.head() or ""
@@ -280,14 +278,6 @@ def tried(trained: Config, asking: Config, folder: Path, test: Dataset) -> float
         learner.pipeline.close()
 
 
-def kept(report_path: Path) -> dict[str, Row]:
-    """Rows of an earlier report, by name."""
-    if not report_path.exists():
-        return {}
-    old = msgspec.json.decode(report_path.read_bytes(), type=Report)
-    return {row.name: row for row in old.rows}
-
-
 def reproduce(name: str, state: Path, seed: int, passes: int | None) -> None:
     """Play an experiment to its end, writing the table after each pass."""
     experiment = EXPERIMENTS[name]
@@ -312,8 +302,7 @@ def reproduce(name: str, state: Path, seed: int, passes: int | None) -> None:
 
 def _write(new: Row) -> None:
     """Put a row into the table, in the place of an older one."""
-    rows = kept(RESULTS / "ff-reproduce.json") | {new.name: new}
-    write(report("ff-reproduce", "make reproduce-ff", rows.values()))
+    update(report("ff-reproduce", "make reproduce-ff", [new]))
 
 
 def short(name: str) -> float:

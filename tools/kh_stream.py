@@ -17,16 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from results import RESULTS, write
+from results import RESULTS, update
+from streams import ordered
 
 from streamlearn import data
-from streamlearn.bench.report import Report, Row, report
+from streamlearn.bench.report import Row, report
 from streamlearn.config import Config, learner_part, load
 from streamlearn.data import Dataset
 from streamlearn.evaluate import evaluate
@@ -168,14 +168,6 @@ def configured(line: Line, seed: int) -> Config:
     return load(CONFIG, CATALOGUE, [*line.settings, ONE_THREAD, f"seed={seed}"])
 
 
-def ordered(dataset: Dataset, seed: int, passes: int) -> Dataset:
-    """So many passes over the rows one after the other, each in an order of its own."""
-    random = np.random.default_rng(seed)
-    order = np.concatenate([random.permutation(dataset.rows) for _ in range(passes)])
-    assert dataset.y is not None
-    return replace(dataset, X=dataset.X[order], y=dataset.y[order])
-
-
 class Watch:
     """Processor time along a stream, without what comes before its first rows."""
 
@@ -291,7 +283,7 @@ def weights_after(line: Line, whole: Dataset, limit: int | None) -> F32:
     """Weights [H, D] after a pass."""
     config = configured(line, 1)
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(config, ordered(whole.train, 1, 1), limit=limit, save=Path(folder))
+        evaluate(config, ordered(whole.train, 1), limit=limit, save=Path(folder))
         snapshot = Checkpoints(folder).newest(learner_part(config))
     assert snapshot is not None
     learner = Learner(config)
@@ -323,17 +315,6 @@ def winners(whole: Dataset, limit: int | None) -> Iterator[Row]:
         yield Row(name=name, ours=round(100 * rest.same, 3), unit="% of rows", note=note)
 
 
-def merged(new: Report, folder: Path) -> Report:
-    """The report with the lines of the one before that were not measured now."""
-    path = folder / f"{NAME}.json"
-    if not path.exists():
-        return new
-    old = msgspec.json.decode(path.read_bytes(), type=Report)
-    known = {one.name: one for one in (*old.rows, *new.rows) if one.name in ORDER}
-    rows = sorted(known.values(), key=lambda one: ORDER.index(one.name))
-    return msgspec.structs.replace(new, rows=rows)
-
-
 def main() -> None:
     """Measure the lines that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -353,7 +334,7 @@ def main() -> None:
             else [measured(name, whole, arguments.seeds, arguments.limit)]
         )
         made = report(NAME, "python tools/kh_stream.py", rows)
-        print(write(merged(made, arguments.out), arguments.out), flush=True)
+        print(update(made, arguments.out, ORDER), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 from results import write
+from streams import ordered
 
 from streamlearn import data
 from streamlearn.bench.report import Report, Row, report
@@ -64,15 +63,6 @@ def configured(name: str, layer: dict[str, Any], seed: int) -> Config:
     ]
     raw["pipeline"] = {"threads": 2}
     return parse(raw, CATALOGUE)
-
-
-def ordered(dataset: Dataset, seed: int) -> Dataset:
-    """The rows in the order of a seed: as they are for 0."""
-    if seed == 0:
-        return dataset
-    order = np.random.default_rng(seed).permutation(dataset.rows)
-    assert dataset.y is not None
-    return replace(dataset, X=dataset.X[order], y=dataset.y[order])
 
 
 def measured(name: str, layer: str, seeds: int) -> Iterator[Row]:

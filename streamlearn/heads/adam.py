@@ -63,5 +63,4 @@ def descend(step: Step, w: F32, mean: F32, square: F32, gradient: F32) -> None:
         square[d] = second if second > _SMALLEST_SQUARE else np.float32(0)
         gradient[d] = 0
     for d in range(w.shape[0]):
-        # A plain / looks for a zero each time, and the loop is not vectorised.
-        w[d] -= np.divide(step.rate * mean[d], np.sqrt(square[d]) + step.epsilon)
+        w[d] -= step.rate * mean[d] / (np.sqrt(square[d]) + step.epsilon)

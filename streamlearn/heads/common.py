@@ -1,18 +1,13 @@
 """What heads that learn by gradient share: e^x, and the average of their weights that scores.
 
-The average A is the polynomial-decay one (Shamir & Zhang 2013, eta = 4), moved after every 100th
-labelled row: A += max(5 / (k + 4), 100 / memory_rows) (W - A) at the k-th time. So A is about the
-last quarter of a short stream and the last memory_rows of a long one, with no end in sight.
+The average A is that of `streamlearn.kernels.schedules`, moved after every 100th labelled row.
 """
 
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import AVERAGE_EVERY, approach, share_of
 from streamlearn.part import F32
-
-AVERAGE_EVERY = 100
-"""Labelled rows from one move of the average to the next."""
-_ETA = 4
 
 
 @inlined
@@ -38,14 +33,10 @@ def exp_below_zero(x: np.float32) -> np.float32:
 
 @inlined
 def move_average(weights: F32, average: F32, labelled: int, recovery: np.float32) -> None:
-    """A += max(5 / (k + 4), 100 / memory_rows) (W - A) at the k-th time; moves average.
+    """Move the average A [K, D + 1] of weights W, where its time has come.
 
-    weights W and average A are [K, D + 1], labelled is 100 k, recovery is 1 / memory_rows.
+    labelled is the number of labelled rows, recovery is 1 / memory_rows.
     """
-    k = labelled // AVERAGE_EVERY
-    step = max(np.float32(_ETA + 1) / np.float32(k + _ETA), AVERAGE_EVERY * recovery)
-    step = np.float32(min(step, np.float32(1)))
-    for c in range(weights.shape[0]):
-        w, a = weights[c], average[c]
-        for d in range(w.shape[0]):
-            a[d] += step * (w[d] - a[d])
+    if labelled % AVERAGE_EVERY == 0:
+        share = share_of(labelled, AVERAGE_EVERY, np.float64(AVERAGE_EVERY * recovery))
+        approach(weights, average, share)

@@ -42,7 +42,7 @@ from streamlearn.config import HeadOptions
 from streamlearn.errors import ConfigError
 from streamlearn.heads.adam import adam_step, descend
 from streamlearn.heads.base import Head
-from streamlearn.heads.common import AVERAGE_EVERY, exp_below_zero, move_average
+from streamlearn.heads.common import exp_below_zero, move_average
 from streamlearn.heads.row import learn_size, read_row, scale_of
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32, I32, Arrays, Place, Rows
@@ -208,8 +208,7 @@ def _learn(x: F32, y: I32, out: F32, arrays: Plain, numbers: Plain, room: Plain)
         learn_size(x[b], labelled[0], size)
         if labelled[0] % setting.minibatch == 0:
             _step(state, setting)
-        if labelled[0] % AVERAGE_EVERY == 0:
-            move_average(state.weights, average, labelled[0], setting.recovery)
+        move_average(state.weights, average, labelled[0], setting.recovery)
 
 
 @kernel

@@ -5,10 +5,13 @@ that is any Python function, an ONNX model, or a noisy, quantised stand-in for a
 
     y = f(x)
     y <- y + noise |y| n,  n ~ Normal(0, 1)
-    y <- step round(clip(y, ±range |y|) / step),  step = range |y| / 2^(bits - 1)
+    y <- step (n + 1/2),  n = floor(y / step) within ±2^(bits - 1),  step = 2 range |y| / 2^bits
 
-with |y| the root mean square of y. The noise is drawn from the bits of the row itself, so that the
-same row always meets the same noise. Rows go in one at a time, so blocks never change a result.
+with |y| the root mean square of y: a converter of 2^bits levels, as many above zero as below
+(mid-rise). Within ±range |y| none is further off than half a step, and one bit is the sign. No
+level is zero, so what is silent says half a step; only a row of zeros stays one. The noise is drawn
+from the bits of the row itself, so that the same row always meets the same noise. Rows go in one at
+a time, so blocks never change a result.
 
 A row on which f throws, or gives a wrong width or numbers that are not finite, goes on as zeros,
 from which no rule above learns, and is counted.
@@ -29,16 +32,19 @@ from streamlearn.kernels import kernel
 from streamlearn.kernels.random import mix, uniform
 from streamlearn.part import F32, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
+from streamlearn.rules.only import Table, above, idle, only
 
 Function = Callable[[F32], Any]
 
 FAULTS: Final = ("throws", "width", "nonfinite")
 """What can go wrong with one row."""
+ONLY: Final[Table] = (only("range", beside=above("bits", 0)),)
+"""Options that mean something only beside others."""
 
 
 @kernel
 def _degrade(y: F32, noise: float, bits: int, reach: float, seed: int) -> None:
-    """Add noise to y [H], clip it and round it to levels, all in units of its root mean square."""
+    """Add noise to y [H] and round it to 2^bits levels, all in units of its root mean square."""
     H = y.shape[0]
     squares = 0.0
     word = np.uint64(seed)
@@ -53,10 +59,11 @@ def _degrade(y: F32, noise: float, bits: int, reach: float, seed: int) -> None:
             radius = np.sqrt(-2.0 * np.log(1.0 - uniform(key, h, 0)))
             y[h] += np.float32(noise * size * radius * np.cos(2.0 * np.pi * uniform(key, h, 1)))
     if bits > 0 and size > 0:
-        most = reach * size
-        step = most / 2.0 ** (bits - 1)
+        most = 2.0 ** (bits - 1)
+        step = reach * size / most
         for h in range(H):
-            y[h] = np.float32(step * np.round(min(max(y[h], -most), most) / step))
+            level = min(max(np.floor(y[h] / step), -most), most - 1.0)
+            y[h] = np.float32(step * (level + 0.5))
 
 
 class BlackBox(Rule):
@@ -72,7 +79,7 @@ class BlackBox(Rule):
     Raises
     ------
     ConfigError
-        Where the function cannot be had, or fails on a row of zeros.
+        Where the function cannot be had, or fails on a row of zeros, or an option would be ignored.
 
     """
 
@@ -93,15 +100,22 @@ class BlackBox(Rule):
             Meta(ge=0.0, le=100.0, description="Gaussian noise, in root mean squares of the row."),
         ] = 0.0
         bits: Annotated[
-            int, Meta(ge=0, le=16, description="Bits that an answer is rounded to; 0: all.")
+            int,
+            Meta(ge=0, le=16, description="Bits of an answer: it is one of 2^bits levels; 0: all."),
         ] = 0
         range: Annotated[
             float,
-            Meta(gt=0.0, le=1e3, description="Where rounding clips, in root mean squares."),
+            Meta(
+                gt=0.0,
+                le=1e3,
+                description="Where the levels end, both ways, in root mean squares of the row.",
+            ),
         ] = 4.0
 
     def __init__(self, options: Any, place: Place) -> None:
         super().__init__(options, place)
+        if lines := idle(options, ONLY):
+            raise ConfigError(list(lines.values()))
         self._function = _function(options, place)
         self._faults = np.zeros(len(FAULTS), np.int64)
         self._width = self._tried()

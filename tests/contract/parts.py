@@ -50,6 +50,7 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"labels": "overlay", "candidates": True, "step": "adagrad", "revisits": 1, "kept_rows": 5},
         {"labels": "none", "negatives": "hybrid", "start": "local", "average": False},
         {"labels": "none", "negatives": "generated", "goodness": "split", "loss": "threshold"},
+        {"labels": "none", "negatives": "shuffled"},
         {"labels": "none", "phases": "apart", "wake_rows": 10, "activation": "student_t"},
     ),
     "forward_forward_fields": (

@@ -39,8 +39,9 @@ class BlackBox:
             normal = [np.sqrt(-2 * np.log(1 - u)) * np.cos(2 * np.pi * v) for u, v in draws]
             y = (y + options.noise * size * np.array(normal)).astype(np.float32).astype(np.float64)
         if options.bits and size > 0:
-            step = options.range * size / 2 ** (options.bits - 1)
-            y = step * np.round(np.clip(y, -options.range * size, options.range * size) / step)
+            most = 2 ** (options.bits - 1)
+            step = options.range * size / most
+            y = step * (np.clip(np.floor(y / step), -most, most - 1) + 0.5)
         return y
 
     def arrays(self) -> Arrays:

@@ -192,7 +192,6 @@ class Contrast:
             self.figures += 1e-3 * (now - self.figures)
         if apart:
             self.stored.append(pair.negative)
-            self.stored = self.stored[-min(o.wake_rows, 1000) :]
             self.awake += 1
             self.stored_rows += 1
         if up > 0 or down > 0 or o.peer > 0:

@@ -1,13 +1,12 @@
 """What is written for those who run it follows the code: the table, the alerts, the dashboard."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
+import gen_metrics
 import pytest
 from observe.helpers import board
 from source import ROOT
@@ -22,20 +21,10 @@ DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
 UNIT = ROOT / "deploy" / "streamlearn.service"
 
 
-def tool() -> ModuleType:
-    """Load the tool that writes the table."""
-    spec = importlib.util.spec_from_file_location("gen_metrics", ROOT / "tools" / "gen_metrics.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_table_in_the_docs_is_the_one_in_the_code() -> None:
     """docs/operations.md shows every metric with its kind, unit and meaning as in the code."""
     text = DOCUMENT.read_text("utf-8")
-    assert tool().written(text) == text, "run tools/gen_metrics.py"
+    assert gen_metrics.written(text) == text, "run tools/gen_metrics.py"
     assert all(f"`{PREFIX}{metric.name}" in text for metric in METRICS)
 
 

@@ -111,8 +111,8 @@ def test_what_cannot_work_is_refused_at_the_start(options: dict[str, Any], line:
         Plan(config)
 
 
-def test_noise_is_the_rows_own_and_rounding_leaves_few_levels() -> None:
-    """The same row meets the same noise, of the size asked for; bits bound how many values are."""
+def test_noise_is_the_rows_own() -> None:
+    """The same row meets the same noise, of the size asked for."""
     wide = Place(4000, (4000,), 3, 7)
     x = np.random.default_rng(1).standard_normal((2, 4000)).astype(np.float32)
     noisy = answer(box(wide, noise=0.5), np.vstack([x, x[:1]]))
@@ -120,9 +120,31 @@ def test_noise_is_the_rows_own_and_rounding_leaves_few_levels() -> None:
     size = np.sqrt((x**2).mean(axis=1))
     np.testing.assert_allclose((noisy[:2] - x).std(axis=1), 0.5 * size, rtol=0.05)
     assert abs(np.corrcoef(noisy[:2] - x)[0, 1]) < 0.1
-    coarse = answer(box(wide, bits=3, range=2.0), x)
-    assert len(np.unique(coarse[0])) == 9
-    np.testing.assert_allclose(np.abs(coarse).max(axis=1), 2 * size, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 8])
+def test_bits_are_as_many_levels_as_they_can_tell_apart(bits: int) -> None:
+    """2^bits of them, evenly apart, the same above zero as below, none further off than half."""
+    wide = Place(40_000, (40_000,), 3, 7)
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 40_000)).astype(np.float32)
+    x[0, :3] = -100, 100, 0
+    size = float(np.sqrt((x**2).mean()))
+    coarse = answer(box(wide, bits=bits, range=0.9 / size), x)[0]
+    levels = np.unique(coarse)
+    assert len(levels) == 2**bits
+    step = 2 * 0.9 / 2**bits
+    np.testing.assert_allclose(levels, -levels[::-1], rtol=1e-5)
+    np.testing.assert_allclose(np.diff(levels), step, rtol=1e-3)
+    inside = np.abs(x[0]) <= 0.9
+    assert np.abs(coarse - x[0])[inside].max() <= 0.5001 * step
+    np.testing.assert_allclose(coarse[[0, 1]], levels[[0, -1]], err_msg="clipped")
+    assert not answer(box(wide, bits=bits), 0 * x).any(), "a row of zeros says nothing"
+
+
+def test_range_alone_means_nothing() -> None:
+    """Without bits there are no levels that could end."""
+    with pytest.raises(ConfigError, match="range: expected bits above 0 beside it, got bits = 0"):
+        box(range=2.0)
 
 
 def model(folder: Path, shape: tuple[int, ...]) -> tuple[Path, F32]:

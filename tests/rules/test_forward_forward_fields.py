@@ -1,88 +1,35 @@
 """Local receptive fields: as written, in the right places, learning, finite, cut anywhere."""
 
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive.forward_forward_fields import ForwardForwardFields as Naive
+from rules.fields_layers import (
+    CLASSES,
+    MODES,
+    SEED,
+    SHAPE,
+    SMALL,
+    beside,
+    errors,
+    every_mode,
+    every_sharing,
+    images,
+    infer,
+    layer,
+    learn,
+    state,
+)
 
 from streamlearn.errors import ConfigError
-from streamlearn.part import F32, I32, UNLABELLED, Beside, Place, Rows
+from streamlearn.part import F32, UNLABELLED, Place, Rows
 from streamlearn.rules.forward_forward_fields.layer import ForwardForwardFields
-
-SEED: Final = 21
-CLASSES: Final = 3
-SHAPE: Final = (9, 8)
-SMALL: Final = {"units": 6, "field": 3, "stride": 2, "pool": 2, "pool_stride": 1}
-MODES: Final[dict[str, dict[str, Any]]] = {
-    "compete": {"patches": 5, "silence": 0.2},
-    "hybrid": {"negatives": "hybrid", "reservoir_rows": 4, "rate": 0.2},
-    "pairing": {"negatives": "pairing", "loss": "threshold", "reservoir_rows": 9, "rate": 0.2},
-    "blocks": {"labels": "blocks", "rate": 0.2},
-    "projection": {"labels": "projection", "rate": 0.5},
-    "sums": {"labels": "projection", "pooling": "sum", "rate": 0.1, "smoothing": 0.0},
-}
-
-every_mode = pytest.mark.parametrize("mode", MODES)
-every_sharing = pytest.mark.parametrize("shared", [True, False], ids=["shared", "unshared"])
-
-
-def layer(mode: str, cls: Any = ForwardForwardFields, shape: Any = SHAPE, **options: Any) -> Any:
-    """A small layer, or its slow twin."""
-    given_options = SMALL | MODES[mode] | options
-    made = ForwardForwardFields.Options(rule="forward_forward_fields", **given_options)
-    return cls(made, Place(int(np.prod(shape)), tuple(shape), CLASSES, SEED))
-
-
-def images(count: int, shape: Any = SHAPE, seed: int = SEED) -> tuple[F32, I32]:
-    """Rows [B, D] of a bright bar in one of three directions, half the pixels black; and labels."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, CLASSES, count).astype(np.int32)
-    x = np.maximum(rng.normal(0, 0.3, (count, *shape)), 0)
-    for image, label in zip(x, y, strict=True):
-        line, column = rng.integers(1, shape[0] - 1), rng.integers(1, shape[1] - 1)
-        if label == 0:
-            image[line] += 1
-        elif label == 1:
-            image[:, column] += 1
-        else:
-            np.einsum("ii...->i...", image[: min(shape[:2]), : min(shape[:2])])[...] += 1
-    return np.ascontiguousarray(x.reshape(count, -1), np.float32), y
-
-
-def learn(part: Any, x: F32, y: I32, first: int = 0, width: int | None = None) -> F32:
-    """Learn rows; returns the answers [B, R U]."""
-    out = np.full((len(x), width or part.width_out), np.nan, np.float32)
-    part.learn(Rows(x, out, y, first))
-    return out
-
-
-def infer(part: Any, x: F32) -> F32:
-    """Answers [B, R U]."""
-    out = np.full((len(x), part.width_out), np.nan, np.float32)
-    part.infer(x, out)
-    return out
-
-
-def state(part: Any) -> dict[str, bytes]:
-    """The bits of every array."""
-    return {name: array.tobytes() for name, array in part.arrays().items()}
-
-
-def beside(count: int, classes: int = CLASSES) -> Beside:
-    """Room for scores, NaN so far."""
-    none = np.zeros((count, 0, 0), np.float32)
-    return Beside(none, none, np.full((count, classes), np.nan, np.float32))
-
-
-def errors(part: Any, x: F32, y: I32) -> float:
-    """Share of rows on whose label the layer's own scores are wrong."""
-    out, room = np.zeros((len(x), part.width_out), np.float32), beside(len(x))
-    part.respond(Rows(x, out, y, 0, room))
-    return float((room.scores.argmax(axis=1) != y).mean())
+from streamlearn.rules.forward_forward_fields.options import ONLY
+from streamlearn.rules.only import idle
 
 
 @every_sharing
@@ -116,8 +63,15 @@ def test_every_step_is_that_of_the_slow_twin(mode: str, *, shared: bool) -> None
 )
 @pytest.mark.parametrize("mode", ["compete", "hybrid", "pairing", "blocks", "projection"])
 def test_every_option_means_what_the_slow_twin_does(mode: str, changed: dict[str, Any]) -> None:
-    """Other fields, regions, rates and bounds; two colours: all as the equations say."""
+    """Other fields, regions, rates and bounds; two colours: all as the equations say.
+
+    What would mean nothing to a mode is left out.
+    """
     shape = (10, 9, 2)
+    options = ForwardForwardFields.Options(
+        rule="forward_forward_fields", **SMALL | MODES[mode] | changed
+    )
+    changed = {key: value for key, value in changed.items() if key not in idle(options, ONLY)}
     fast, slow = layer(mode, shape=shape, **changed), layer(mode, Naive, shape, **changed)
     x, y = images(25, shape)
     ours, theirs = learn(fast, x, y), learn(slow, x, y, 0, fast.width_out)
@@ -185,7 +139,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     """No image, too small an image, channels that cannot be shared out: place, value, way out."""
     with pytest.raises(ConfigError) as caught:
-        layer("compete", shape=shape, **options)
+        layer(options.get("labels", "compete"), shape=shape, **options)
     assert all(word in str(caught.value) for word in words), caught.value
 
 

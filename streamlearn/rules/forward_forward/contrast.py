@@ -42,6 +42,7 @@ import msgspec
 import numpy as np
 
 from streamlearn.errors import ConfigError
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32, Arrays, Place, Rows
 from streamlearn.rules.forward_forward import contrast_kernels as kernels
 from streamlearn.rules.forward_forward.contrast_state import (
@@ -178,8 +179,8 @@ class Contrast:
         options, layer = self.options, self._layer
         if options.step == "adagrad":
             return float(options.rate * layer.gains.mean() / LARGEST_GAIN)
-        fall = float((1 + layer.counts[LEARNED] / options.decay_rows) ** -0.5)
-        return float(options.rate * max(fall, options.rate_floor))
+        learned = int(layer.counts[LEARNED])
+        return float(options.rate * fall_of(learned, options.decay_rows, options.rate_floor))
 
     def cost(self) -> int:
         """Weights read and written once, their average read, the gains of adagrad moved too."""

@@ -6,6 +6,7 @@ place in the code, so that where a block ends changes no bit.
 """
 
 from streamlearn.kernels import inlined, kernel
+from streamlearn.kernels.schedules import AVERAGE_EVERY, approach, share_of
 from streamlearn.part import F32, I32
 from streamlearn.rules.forward_forward.contrast_rows import answer, forms_of, take
 from streamlearn.rules.forward_forward.contrast_state import (
@@ -43,11 +44,7 @@ from streamlearn.rules.forward_forward.contrast_state import (
     Layer,
     Plain,
 )
-from streamlearn.rules.forward_forward.contrast_steps import (
-    AVERAGE_EVERY,
-    learn_pair,
-    move_average,
-)
+from streamlearn.rules.forward_forward.contrast_steps import learn_pair
 from streamlearn.rules.forward_forward.negatives import make_negative, remember
 from streamlearn.rules.forward_forward.sweep import sweep
 
@@ -271,7 +268,9 @@ def _live(layer: Layer, block: Block, b: int, case: Case, learns: bool) -> None:
             return
         if case.kind == FLUSH and due:
             memory = layer.numbers[MEMORY_ROWS]
-            move_average(layer.weights, layer.average, counts[LEARNED], memory)
+            least = AVERAGE_EVERY / memory if memory > 0 else 0.0
+            share = share_of(counts[LEARNED], AVERAGE_EVERY, least)
+            approach(layer.weights, layer.average, share)
         again = labelled and case.draw < choices[REVISITS]
         case = _next_case(counts, choices, layer.visited_y, case, again, due or b == last)
 

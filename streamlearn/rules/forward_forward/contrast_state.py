@@ -1,7 +1,7 @@
 """What a layer that learns by contrast keeps, and what its kernels are told.
 
 D inputs, E label inputs (K where the layer writes labels into its input, else 0), H units,
-K classes, V rows at work at once, N kept rows, M stored negatives.
+K classes, V rows at work at once, N kept rows, M stored negatives, as many as one sleep can need.
 """
 
 from typing import Any, Final, NamedTuple
@@ -47,8 +47,6 @@ room for how far it is. The last column: how many inputs are pending, and how ma
 
 LARGEST_GAIN: Final = 30.0
 """Of adagrad: one over the root of the squared gradients that a weight begins with, 1e-3."""
-_STORED: Final = 1000
-"""Most negatives that are put by for one sleep."""
 _FIRST_MEAN: Final = 0.5
 
 
@@ -194,7 +192,8 @@ def new_state(options: Any, place: Place, choices: I64) -> tuple[Any, ...]:
         weights[:D] = first_weights("local", H, place)
     ring = options.kept_rows + 1 if choices[REVISITS] else 0
     forms = 1 if first else {PAIR: 2, CANDIDATES: place.classes, NONE: 0}[way]
-    asleep = min(options.wake_rows, _STORED) if choices[APART] else 0
+    # The last row before a sleep may be visited again, and puts a negative by each time.
+    asleep = options.wake_rows + choices[REVISITS] if choices[APART] else 0
     gains = len(weights) if options.step == "adagrad" else 0
     return (
         weights,

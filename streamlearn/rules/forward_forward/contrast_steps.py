@@ -1,11 +1,11 @@
 """What a contrast layer learns from a positive and a negative row at work; see `contrast`."""
 
-import math
 from typing import Final
 
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward.contrast_rows import add_labels, write_label
 from streamlearn.rules.forward_forward.contrast_state import (
@@ -39,9 +39,6 @@ from streamlearn.rules.forward_forward.goodness import (
 )
 from streamlearn.rules.forward_forward.sweep import move
 
-AVERAGE_EVERY: Final = 100
-"""Rows from one move of the average to the next."""
-_ETA: Final = 4
 _FADING: Final = 1e-3
 """Share of one row in the running means: 0.1 a hundred rows, as with batches of a hundred."""
 
@@ -54,8 +51,8 @@ def _rate(D: int, label: F32, learned: int, numbers: F64, share: float) -> float
         return share
     for k in range(label.shape[0]):
         size += np.float64(label[k]) ** 2
-    fall = 1.0 / math.sqrt(1.0 + learned / numbers[DECAY_ROWS])
-    rate: float = share * numbers[RATE] * max(fall, numbers[RATE_FLOOR]) / size
+    fall = fall_of(learned, numbers[DECAY_ROWS], numbers[RATE_FLOOR])
+    rate: float = share * numbers[RATE] * fall / size
     return rate
 
 
@@ -183,15 +180,3 @@ def learn_pair(layer: Layer, case: Case, roles: tuple[int, int, int]) -> None:
     if pulled > 0 or (numbers[PEER] > 0 and not asleep):
         _teach_labels(layer.weights, layer.gains, layer.label, step, numbers)
         _leave_pending(layer.rows, layer.active[at // 2], layer.work, roles, step)
-
-
-@inlined
-def move_average(weights: F32, average: F32, learned: int, memory: float) -> None:
-    """A += max(5 / (k + 4), 100 / memory_rows) (W - A) at the k-th time; moves the average."""
-    k = learned // AVERAGE_EVERY
-    least = AVERAGE_EVERY / memory if memory > 0 else 0.0
-    step = np.float32(min(max((_ETA + 1) / (k + _ETA), least), 1.0))
-    for i in range(weights.shape[0]):
-        w, a = weights[i], average[i]
-        for h in range(w.shape[0]):
-            a[h] += step * (w[h] - a[h])

@@ -6,6 +6,7 @@ import numpy as np
 
 from streamlearn.errors import ConfigError
 from streamlearn.kernels.random import generator
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32, Arrays, Place, Rows
 from streamlearn.rules.forward_forward import local_kernels
 from streamlearn.rules.forward_forward.decorrelate import RANK, new_moments
@@ -149,7 +150,7 @@ class Local:
         """Log beliefs in the label and the best other class, dead units, norms, size of steps."""
         state, setting = self._state, self._setting
         norms = np.linalg.norm(state.weights, axis=0)
-        fall = 1 / np.sqrt(1 + state.counts[LABELLED] / setting.decay_rows)
+        fall = fall_of(int(state.counts[LABELLED]), setting.decay_rows, setting.rate_floor)
         good, bad = float(state.figures[GOOD]), float(state.figures[BAD])
         return {
             "goodness_positive": good,
@@ -159,7 +160,7 @@ class Local:
             "dead_share": float((state.usage < 1e-3).mean()),
             "norm_mean": float(norms.mean()),
             "norm_max": float(norms.max()),
-            "rate": float(setting.rate * max(fall, setting.rate_floor)),
+            "rate": float(setting.rate * fall),
         }
 
     def cost(self) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 
 from streamlearn.kernels import inlined, kernel
 from streamlearn.kernels.products import active_inputs, active_product
+from streamlearn.kernels.schedules import fall_of
+from streamlearn.kernels.sums import log_softmax, sum_of_squares
 from streamlearn.part import F32, I32
 from streamlearn.rules.forward_forward.blocks_kernels import block_errors, block_goodness
 from streamlearn.rules.forward_forward.decorrelate import (
@@ -70,27 +72,13 @@ def read_row(x: F32, scratch: Scratch) -> int:
 
 
 @inlined
-def _log_softmax(g: F32) -> None:
-    """Bring g [K] to g - ln(sum e^g)."""
-    largest = np.float32(-np.inf)
-    for k in range(g.shape[0]):
-        largest = max(largest, g[k])
-    total = 0.0
-    for k in range(g.shape[0]):
-        total += math.exp(g[k] - largest)
-    shift = largest + np.float32(math.log(total))
-    for k in range(g.shape[0]):
-        g[k] -= shift
-
-
-@inlined
 def _believe(readout: F32, setting: Setting, h: F32, g: F32) -> None:
     """Write log beliefs g [K] from activities h [H]."""
     if setting.blocks:
         block_goodness(h, setting.scale, g)
     else:
         read_out(readout, h, g)
-    _log_softmax(g)
+    log_softmax(g)
 
 
 @inlined
@@ -107,17 +95,9 @@ def _respond(state: State, setting: Setting, scratch: Scratch, n: int, answer: b
 
 
 @inlined
-def _sum_of_squares(values: F32) -> np.float32:
-    square = np.float32(0)
-    for i in range(values.shape[0]):
-        square += values[i] * values[i]
-    return square
-
-
-@inlined
 def _write(h: F32, out: F32) -> None:
     """Write out [H] = h / rms(h), all zero where no unit is active."""
-    square = _sum_of_squares(h)
+    square = sum_of_squares(h)
     factor = np.sqrt(np.float32(h.shape[0]) / square) if square > 0 else np.float32(0)
     for i in range(h.shape[0]):
         out[i] = factor * h[i]
@@ -127,12 +107,6 @@ def _write(h: F32, out: F32) -> None:
 def _copy(values: F32, out: F32) -> None:
     for i in range(values.shape[0]):
         out[i] = values[i]
-
-
-@inlined
-def _fall(labelled: int, setting: Setting) -> float:
-    """f(t) = max((1 + t / decay_rows)^-1/2, rate_floor)."""
-    return max(1.0 / math.sqrt(1.0 + labelled / setting.decay_rows), setting.rate_floor)
 
 
 @inlined
@@ -165,13 +139,13 @@ def _descend(state: State, setting: Setting, scratch: Scratch, y: int, size: flo
     if setting.adagrad:
         _step_by_gains(state, setting, scratch, n, size)
         return
-    fall = size * _fall(state.counts[LABELLED], setting)
+    fall = size * fall_of(state.counts[LABELLED], setting.decay_rows, setting.rate_floor)
     wide = np.float64(scratch.z.shape[0])
-    errors = np.float64(_sum_of_squares(e))
-    own = wide * _sum_of_squares(signal) / errors if errors > 0.0 else 0.0
+    errors = np.float64(sum_of_squares(e))
+    own = wide * sum_of_squares(signal) / errors if errors > 0.0 else 0.0
     rate = _bounded(setting.rate * fall, own)
     if not setting.blocks:
-        own = np.float64(_sum_of_squares(h))
+        own = np.float64(sum_of_squares(h))
         learn_readout(state.readout, h, e, _bounded(setting.read_rate * fall, own))
     if setting.decorrelate:
         step_later(state, scratch, rate)

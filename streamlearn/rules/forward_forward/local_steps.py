@@ -11,6 +11,7 @@ one sweep, at the speed of the arithmetic and no longer of the memory.
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import AVERAGE_EVERY, approach, share_of
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward.local_state import (
     AVERAGED,
@@ -24,9 +25,6 @@ DELAY = 32
 """N; a multiple of the eight steps that are written at once."""
 _TILE = 256
 LARGEST_GAIN = 30.0
-_ETA = 4.0
-"""Polynomial decay of the average (Shamir & Zhang 2013): about the last quarter of the rows."""
-_AVERAGE_EVERY = 100
 
 
 @inlined
@@ -122,28 +120,15 @@ def _write_eight(state: State, j: int, start: int, stop: int) -> None:
 def averaging_is_due(state: State) -> bool:
     """Often at first, at last every 100 labelled rows."""
     seen = state.counts[LABELLED]
-    return bool(seen - state.counts[AVERAGED] >= min(max(seen // 20, 1), _AVERAGE_EVERY))
+    return bool(seen - state.counts[AVERAGED] >= min(max(seen // 20, 1), AVERAGE_EVERY))
 
 
 @inlined
 def average(state: State, recovery: float) -> None:
-    """Bring the averages nearer to the weights.
-
-    After t labelled rows, gap of them since the last time: A += c (W - A),
-    c = max((eta + 1) gap / (t + eta gap), gap recovery).
-    """
+    """Bring the averages nearer to the weights; recovery is 1 / memory_rows."""
     seen = state.counts[LABELLED]
     gap = seen - state.counts[AVERAGED]
     state.counts[AVERAGED] = seen
-    share = max((_ETA + 1.0) * gap / (seen + _ETA * gap), gap * recovery)
-    step = np.float32(min(share, 1.0))
-    _approach(state.weights, state.mean_weights, step)
-    _approach(state.readout, state.mean_readout, step)
-
-
-@inlined
-def _approach(values: F32, mean: F32, step: np.float32) -> None:
-    for d in range(values.shape[0]):
-        one, other = values[d], mean[d]
-        for i in range(one.shape[0]):
-            other[i] += step * (one[i] - other[i])
+    share = share_of(seen, gap, gap * recovery)
+    approach(state.weights, state.mean_weights, share)
+    approach(state.readout, state.mean_readout, share)

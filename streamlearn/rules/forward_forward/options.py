@@ -1,10 +1,21 @@
-"""The options of `forward_forward`, one group for each thing that they decide."""
+"""The options of `forward_forward`, a group for each thing they decide, and which go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.errors import ConfigError
+from streamlearn.rules.only import Need, Table, above, among, below, either, idle, only
+from streamlearn.rules.options import (
+    Average,
+    DecayRows,
+    Margin,
+    RateFloor,
+    ReservoirRows,
+    Scale,
+    Smoothing,
+)
 
 
 class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
@@ -48,12 +59,8 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
     threshold: Annotated[
         float, Meta(ge=-1e4, le=1e4, description='Goodness that parts them (loss = "threshold").')
     ] = 1.0
-    margin: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='By how much they should differ (loss = "pair").')
-    ] = 0.0
-    scale: Annotated[
-        float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds.")
-    ] = 8.0
+    margin: Margin = 0.0
+    scale: Scale = 8.0
     peer: Annotated[
         float,
         Meta(ge=0.0, le=1.0, description="Pull of every unit to the layer's mean activity."),
@@ -78,15 +85,7 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
             "window's steps in another order, the layer's own top-down prediction."
         ),
     ] = "hybrid"
-    reservoir_rows: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1 << 20,
-            description="Past rows kept to make negatives of.",
-            extra={"unit": "rows"},
-        ),
-    ] = 256
+    reservoir_rows: ReservoirRows = 256
     phases: Annotated[
         Literal["together", "apart"],
         Meta(description="Real and made-up rows at once, or awake and asleep in turn."),
@@ -95,8 +94,9 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            le=1 << 20,
-            description='Rows from one sleep to the next (phases = "apart").',
+            le=1000,
+            description="Rows from one sleep to the next, which learns from all their negatives "
+            'at once (phases = "apart").',
             extra={"unit": "rows"},
         ),
     ] = 100
@@ -109,21 +109,9 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
     read_rate: Annotated[
         float, Meta(gt=0.0, le=10.0, description="First step of the layer's own softmax.")
     ] = 0.003
-    decay_rows: Annotated[
-        float,
-        Meta(
-            gt=0.0,
-            le=1e12,
-            description="Rows after which the step is 0.71 of the first; it falls as 1/root(rows).",
-            extra={"unit": "rows"},
-        ),
-    ] = 2000.0
-    rate_floor: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="Share of the first step where falling ends.")
-    ] = 0.1
-    average: Annotated[
-        bool, Meta(description="Answer with averaged weights, learn with the others.")
-    ] = True
+    decay_rows: DecayRows = 2000.0
+    rate_floor: RateFloor = 0.1
+    average: Average = True
     memory_rows: Annotated[
         int,
         Meta(
@@ -133,13 +121,13 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 20_000
-    smoothing: Annotated[
-        float,
-        Meta(ge=0.0, le=0.5, description="Share of the target for the other classes."),
-    ] = 0.1
+    smoothing: Smoothing = 0.1
     decorrelate: Annotated[
         bool,
-        Meta(description="Step through the inverse of the inputs' second moments (projection)."),
+        Meta(
+            description="Step through the inverse of the inputs' second moments (projection, "
+            "blocks)."
+        ),
     ] = False
     damping: Annotated[
         float,
@@ -161,3 +149,49 @@ class ForwardForwardOptions(LayerOptions, frozen=True, kw_only=True):
         float,
         Meta(ge=0.0, le=1.0, description="Size of the step from a row without a label; 0: none."),
     ] = 0.0
+
+
+_CONTRAST: Final = among("labels", "overlay", "none")
+_FROM_LABELS: Final = among("labels", "projection", "blocks")
+_LABELLED: Final = among("labels", "projection", "blocks", "overlay")
+_THRESHOLD_COUNTS: Final = Need(
+    ("goodness", "units"),
+    'another goodness than "split", or an odd number of units,',
+    lambda options: options.goodness != "split" or options.units % 2 == 1,
+)
+"""Halves of the same size have the threshold once with either sign."""
+ONLY: Final[Table] = (
+    only("activation", "start", "goodness", "peer", beside=_CONTRAST),
+    only("loss", "threshold", "margin", beside=_CONTRAST),
+    only("negatives", "reservoir_rows", "phases", "wake_rows", beside=_CONTRAST),
+    only("threshold", beside=among("loss", "threshold")),
+    only("threshold", beside=_THRESHOLD_COUNTS),
+    only("margin", beside=among("loss", "pair")),
+    only("scale", beside=among("labels", "blocks", "overlay", "none")),
+    only("label_strength", "wrong_label", "candidates", beside=among("labels", "overlay")),
+    only("reservoir_rows", beside=among("negatives", "hybrid", "pairing", "generated")),
+    only("wake_rows", beside=among("phases", "apart")),
+    only("read_rate", beside=among("labels", "projection")),
+    only("smoothing", "decorrelate", "damping", beside=_FROM_LABELS),
+    only("damping", beside=among("decorrelate", True)),
+    only("decay_rows", "rate_floor", beside=among("step", "sgd")),
+    only("decay_rows", beside=below("rate_floor", 1)),
+    only("memory_rows", beside=either(among("average", True), among("step", "adagrad"))),
+    only("revisits", "kept_rows", "unlabelled", beside=_LABELLED),
+    only("kept_rows", beside=above("revisits", 0)),
+)
+"""Options that mean something only beside others. What the first layer of a stack does for those
+above it (labels, negatives) they may be told too, so that their sections can be alike."""
+
+
+def check(options: ForwardForwardOptions) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+
+    """
+    if lines := idle(options, ONLY):
+        raise ConfigError(list(lines.values()))

@@ -8,7 +8,7 @@ from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
 from streamlearn.rules.forward_forward.blocks import Blocks
 from streamlearn.rules.forward_forward.contrast import Contrast
-from streamlearn.rules.forward_forward.options import ForwardForwardOptions
+from streamlearn.rules.forward_forward.options import ForwardForwardOptions, check
 from streamlearn.rules.forward_forward.projection import Projection
 
 
@@ -69,7 +69,7 @@ class ForwardForward(Rule):
     Raises
     ------
     ConfigError
-        Where the options do not fit the place.
+        Where options would be ignored, or do not fit the place.
 
     """
 
@@ -87,6 +87,7 @@ class ForwardForward(Rule):
 
     def __init__(self, options: ForwardForwardOptions, place: Place) -> None:
         super().__init__(options, place)
+        check(options)
         self._machine: Machine = MACHINES[options.labels](options, place)
 
     @property

@@ -10,8 +10,8 @@ import numpy as np
 
 from streamlearn.kernels import inlined
 from streamlearn.kernels.random import uniform
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
-from streamlearn.rules.forward_forward_fields.kernels import sum_of_squares
 from streamlearn.rules.forward_forward_fields.state import I64, Room, Setting, State, View
 from streamlearn.rules.forward_forward_fields.steps import mean_of, note
 
@@ -54,7 +54,7 @@ def _move(weights: F32, u: int, patch: F32, inverse: np.float32, rate: np.float3
     for i in range(patch.shape[0]):
         moved = weights[i, u] + rate * (patch[i] * inverse - weights[i, u])
         square += moved * moved
-    # Twice the same sum, since a loop that writes may not add up; see `kernels`.
+    # Twice the same sum, since a loop that writes may not add up; see `sums`.
     factor = np.float32(1 / math.sqrt(square)) if square > np.float32(1e-12) else np.float32(1)
     for i in range(patch.shape[0]):
         moved = weights[i, u] + rate * (patch[i] * inverse - weights[i, u])

@@ -9,16 +9,13 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import fall_of
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward.negatives import make_negative
-from streamlearn.rules.forward_forward_fields.kernels import (
-    normalise_row,
-    regions_of,
-    see,
-    sum_of_squares,
-)
+from streamlearn.rules.forward_forward_fields.kernels import normalise_row, regions_of, see
 from streamlearn.rules.forward_forward_fields.state import Geometry, Machine, Room, Setting, View
-from streamlearn.rules.forward_forward_fields.steps import descend, fall_of, mean_of, note
+from streamlearn.rules.forward_forward_fields.steps import descend, mean_of, note
 
 _NEGLIGIBLE: Final = 1e-7
 """Pulls below it count as none: products of such numbers are too small to be normal."""
@@ -93,7 +90,7 @@ def contrast(machine: Machine, m: int, row: int) -> bool:
     _pulls(setting, real, unreal)
     _pull(geometry, view, m, real)
     _pull(geometry, made, n, unreal)
-    rate = setting.rate * fall_of(setting, state.clock[0])
+    rate = setting.rate * fall_of(state.clock[0], setting.decay_rows, setting.floor)
     descend(state, view, m, rate)
     descend(state, made, n, rate)
     return True

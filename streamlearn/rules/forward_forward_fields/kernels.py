@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
 from streamlearn.rules.forward_forward_fields.state import Geometry, Setting, State, View
 
@@ -50,15 +51,6 @@ def _sum(values: F32) -> np.float32:
     total = np.float32(0)
     for i in range(values.shape[0]):
         total += values[i]
-    return total
-
-
-@inlined
-def sum_of_squares(values: F32) -> np.float32:
-    """Sum of the squares of values, in a loop that writes nothing; see `kernels`."""
-    total = np.float32(0)
-    for i in range(values.shape[0]):
-        total += values[i] * values[i]
     return total
 
 

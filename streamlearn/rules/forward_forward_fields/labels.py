@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.schedules import fall_of
+from streamlearn.kernels.sums import log_softmax, sum_of_squares
 from streamlearn.part import F32
-from streamlearn.rules.forward_forward_fields.kernels import regions_of, sum_of_squares
+from streamlearn.rules.forward_forward_fields.kernels import regions_of
 from streamlearn.rules.forward_forward_fields.state import (
     BLOCKS,
     PROJECTION,
@@ -20,7 +22,7 @@ from streamlearn.rules.forward_forward_fields.state import (
     Setting,
     View,
 )
-from streamlearn.rules.forward_forward_fields.steps import descend, fall_of, note
+from streamlearn.rules.forward_forward_fields.steps import descend, note
 
 _SMALLEST_ERROR: Final = np.float32(1e-7)
 """Errors below the precision of a probability count as none: products of such numbers are too small
@@ -55,29 +57,15 @@ def _read_out(readout: F32, out: F32, g: F32) -> None:
 
 
 @inlined
-def _log_softmax(g: F32) -> None:
-    """Bring g [K] to g - ln(sum e^g)."""
-    largest = np.float32(-np.inf)
-    for k in range(g.shape[0]):
-        largest = max(largest, g[k])
-    total = 0.0
-    for k in range(g.shape[0]):
-        total += math.exp(g[k] - largest)
-    shift = largest + np.float32(math.log(total))
-    for k in range(g.shape[0]):
-        g[k] -= shift
-
-
-@inlined
 def believe(machine: Machine, m: int, out: F32) -> None:
     """Write log beliefs g [K] from what was seen and answered, where labels take part."""
     g, setting = machine.room.evidence, machine.setting
     if setting.goal == BLOCKS:
         _block_evidence(setting, machine.geometry, machine.seen, m, g)
-        _log_softmax(g)
+        log_softmax(g)
     elif setting.goal == PROJECTION:
         _read_out(machine.state.readout, out, g)
-        _log_softmax(g)
+        log_softmax(g)
 
 
 @inlined
@@ -156,7 +144,7 @@ def follow_label(machine: Machine, m: int, y: int, out: F32) -> None:
     view, e = machine.seen, room.errors
     other = _errors(room.evidence, y, setting.smoothing, e)
     note(state, float(room.evidence[y]), other)
-    fall = fall_of(setting, state.clock[0])
+    fall = fall_of(state.clock[0], setting.decay_rows, setting.floor)
     if setting.goal == BLOCKS:
         _ask_blocks(view, m, e)
     else:

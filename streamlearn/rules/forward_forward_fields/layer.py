@@ -57,12 +57,13 @@ import msgspec
 import numpy as np
 
 from streamlearn.errors import ConfigError
+from streamlearn.kernels.schedules import fall_of
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
 from streamlearn.rules.forward_forward.negatives import Negatives
 from streamlearn.rules.forward_forward_fields import learning
 from streamlearn.rules.forward_forward_fields.compete import WINS_POWER
-from streamlearn.rules.forward_forward_fields.options import ForwardForwardFieldsOptions
+from streamlearn.rules.forward_forward_fields.options import ForwardForwardFieldsOptions, check
 from streamlearn.rules.forward_forward_fields.state import (
     BLOCKS,
     COMPETE,
@@ -134,7 +135,8 @@ class ForwardForwardFields(Rule):
     Raises
     ------
     ConfigError
-        Where the input is no image, fields or regions are larger than it, or labels do not fit.
+        Where the input is no image, fields or regions are larger than it, labels do not fit, or
+        options would be ignored.
 
     Notes
     -----
@@ -156,6 +158,7 @@ class ForwardForwardFields(Rule):
 
     def __init__(self, options: ForwardForwardFieldsOptions, place: Place) -> None:
         super().__init__(options, place)
+        check(options)
         self._geometry = geometry_of(options, place)
         self._setting = _setting(options, place.seed, _goal(options, place))
         self._state = new_state(options, place, self._setting.goal, self._geometry)
@@ -275,5 +278,4 @@ def _rate(setting: Setting, state: State) -> float:
     if setting.goal == COMPETE:
         falling = np.maximum(state.wins, 1) ** WINS_POWER
         return float(np.maximum(falling, setting.floor).mean())
-    fall = 1 / np.sqrt(1 + state.clock[0] / setting.decay_rows)
-    return float(setting.rate * max(fall, setting.floor))
+    return float(setting.rate * fall_of(int(state.clock[0]), setting.decay_rows, setting.floor))

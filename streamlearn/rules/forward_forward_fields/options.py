@@ -1,10 +1,20 @@
-"""The options of `forward_forward_fields`."""
+"""The options of `forward_forward_fields`, and which of them go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.errors import ConfigError
+from streamlearn.rules.only import Table, among, below, either, idle, only
+from streamlearn.rules.options import (
+    DecayRows,
+    Margin,
+    RateFloor,
+    ReservoirRows,
+    Smoothing,
+    Threshold,
+)
 
 
 class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
@@ -68,27 +78,13 @@ class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
             "threshold."
         ),
     ] = "pair"
-    threshold: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='Goodness that parts them (loss = "threshold").')
-    ] = 0.5
-    margin: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='By how much they should differ (loss = "pair").')
-    ] = 1.0
+    threshold: Threshold = 0.5
+    margin: Margin = 1.0
     scale: Annotated[
         float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds or evidence.")
     ] = 8.0
-    reservoir_rows: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1 << 20,
-            description="Past rows kept to make negatives of.",
-            extra={"unit": "rows"},
-        ),
-    ] = 64
-    smoothing: Annotated[
-        float, Meta(ge=0.0, le=0.5, description="Share of the target for the other classes.")
-    ] = 0.1
+    reservoir_rows: ReservoirRows = 64
+    smoothing: Smoothing = 0.1
 
     rate: Annotated[
         float,
@@ -104,15 +100,37 @@ class ForwardForwardFieldsOptions(LayerOptions, frozen=True, kw_only=True):
             gt=0.0, le=10.0, description="First step of the layer's own softmax; above 4 it swings."
         ),
     ] = 2.0
-    decay_rows: Annotated[
-        float,
-        Meta(
-            gt=0.0,
-            le=1e12,
-            description="Rows after which the step is 0.71 of the first; it falls as 1/root(rows).",
-            extra={"unit": "rows"},
-        ),
-    ] = 2000.0
-    rate_floor: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="Share of the first step where falling ends.")
-    ] = 0.001
+    decay_rows: DecayRows = 2000.0
+    rate_floor: RateFloor = 0.001
+
+
+_LABEL_FREE: Final = among("labels", "none")
+_MADE_UP: Final = among("negatives", "hybrid", "pairing")
+_FROM_LABELS: Final = among("labels", "blocks", "projection")
+ONLY: Final[Table] = (
+    only("silence", "patches", "conscience", beside=_LABEL_FREE),
+    only("silence", "patches", "conscience", beside=among("negatives", "none")),
+    only("negatives", "loss", "threshold", "margin", "reservoir_rows", beside=_LABEL_FREE),
+    only("loss", "threshold", "margin", "reservoir_rows", beside=_MADE_UP),
+    only("threshold", beside=among("loss", "threshold")),
+    only("margin", beside=among("loss", "pair")),
+    only("scale", beside=either(among("labels", "blocks"), _MADE_UP)),
+    only("smoothing", beside=_FROM_LABELS),
+    only("read_rate", beside=among("labels", "projection")),
+    only("rate", "decay_rows", beside=either(_FROM_LABELS, _MADE_UP)),
+    only("decay_rows", beside=below("rate_floor", 1)),
+)
+"""Options that mean something only beside others."""
+
+
+def check(options: ForwardForwardFieldsOptions) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+
+    """
+    if lines := idle(options, ONLY):
+        raise ConfigError(list(lines.values()))

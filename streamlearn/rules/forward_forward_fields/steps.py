@@ -6,18 +6,12 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
-from streamlearn.rules.forward_forward_fields.kernels import sum_of_squares
-from streamlearn.rules.forward_forward_fields.state import Setting, State, View
+from streamlearn.rules.forward_forward_fields.state import State, View
 
 FADE: Final = 1e-3
 """Fading of the figures, a row."""
-
-
-@inlined
-def fall_of(setting: Setting, rows: int) -> float:
-    """f(t) = max((1 + t / decay_rows)^-1/2, rate_floor)."""
-    return max(1.0 / math.sqrt(1.0 + rows / setting.decay_rows), setting.floor)
 
 
 @inlined

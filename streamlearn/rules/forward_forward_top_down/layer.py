@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from streamlearn.kernels.random import uniform
+from streamlearn.kernels.schedules import AVERAGE_EVERY, share_of
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
 from streamlearn.rules.forward_forward_top_down import learning, window
@@ -37,8 +38,6 @@ _KINDS: Final = {
     "stored": window.STORED,
     "mixed": window.MIXED,
 }
-_AVERAGE_EVERY: Final = 100
-_ETA: Final = 4
 _USUAL_ROWS: Final = 300
 """Rows that a level's usual goodness remembers: half a minute at ten frames a second."""
 _TALLY_ROWS: Final = 100
@@ -242,11 +241,11 @@ class ForwardForwardTopDown(Rule):
         now = np.stack([room.goodness[lane, -1] for lane in lanes])
         state.tally[...] += np.float32(1 / _TALLY_ROWS) * (now - state.tally)
         state.clock[1] += 1
-        if self.options.average and state.clock[1] % _AVERAGE_EVERY == 0:
-            k, memory = int(state.clock[1]) // _AVERAGE_EVERY, self.options.memory_rows
-            floor = _AVERAGE_EVERY / memory if memory else 0.0
-            part = min(max((_ETA + 1) / (k + _ETA), floor), 1.0)
-            learning.average(state.weights, state.average, np.float32(part))
+        if self.options.average and state.clock[1] % AVERAGE_EVERY == 0:
+            memory = self.options.memory_rows
+            least = AVERAGE_EVERY / memory if memory else 0.0
+            share = share_of(int(state.clock[1]), AVERAGE_EVERY, least)
+            learning.average(state.weights, state.average, share)
 
     def _step(self) -> tuple[np.float32, np.float32]:
         """Size of a step now, and how gains recover."""

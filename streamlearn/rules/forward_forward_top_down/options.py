@@ -1,12 +1,14 @@
 """The options of `forward_forward_top_down`, and which of them go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
 from streamlearn.errors import ConfigError
 from streamlearn.part import Place
+from streamlearn.rules.only import Need, Table, among, idle, only
+from streamlearn.rules.options import Average, Scale, Threshold
 
 Units = Annotated[int, Meta(ge=2, le=65536)]
 
@@ -122,15 +124,11 @@ class ForwardForwardTopDownOptions(LayerOptions, frozen=True, kw_only=True):
         Literal["pair", "threshold"],
         Meta(description="Real against negative: their difference, or each to the threshold."),
     ] = "pair"
-    threshold: Annotated[
-        float, Meta(ge=0.0, le=1e4, description='Goodness that parts them (loss = "threshold").')
-    ] = 1.0
+    threshold: Threshold = 1.0
     margin: Annotated[
         float, Meta(ge=0.0, le=1e4, description='Log odds they should reach (loss = "pair").')
     ] = 2.0
-    scale: Annotated[
-        float, Meta(gt=0.0, le=1e4, description="Factor from goodness to log odds.")
-    ] = 8.0
+    scale: Scale = 8.0
     learn_from: Annotated[
         int, Meta(ge=1, le=64, description="First step that is learned from.")
     ] = 1
@@ -158,9 +156,7 @@ class ForwardForwardTopDownOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 3000
-    average: Annotated[
-        bool, Meta(description="Answer with averaged weights, learn with the others.")
-    ] = False
+    average: Average = False
 
 
 def levels_of(options: ForwardForwardTopDownOptions) -> tuple[int, ...]:
@@ -168,8 +164,25 @@ def levels_of(options: ForwardForwardTopDownOptions) -> tuple[int, ...]:
     return (options.units,) if isinstance(options.units, int) else tuple(options.units)
 
 
+_SEVERAL_LEVELS: Final = Need(
+    ("units",), "several levels of units", lambda options: len(levels_of(options)) > 1
+)
+_LABEL_FREE: Final = among("labels", "none")
+_LABELLED: Final = among("labels", "overlay")
+ONLY: Final[Table] = (
+    only("wrong_label", "label_strength", "candidates", "score_from", "score_to", beside=_LABELLED),
+    only("score_from", "score_to", beside=among("candidates", "asked", "always")),
+    only("negatives", "stored_rows", beside=_LABEL_FREE),
+    only("stored_rows", beside=among("negatives", "stored", "mixed")),
+    only("threshold", beside=among("loss", "threshold")),
+    only("margin", beside=among("loss", "pair")),
+    only("update", beside=_SEVERAL_LEVELS),
+)
+"""Options that mean something only beside others."""
+
+
 def check(options: ForwardForwardTopDownOptions, place: Place) -> None:
-    """See that the options go together and fit their place.
+    """See that the options go together and fit their place, and that none would be ignored.
 
     Raises
     ------
@@ -177,7 +190,7 @@ def check(options: ForwardForwardTopDownOptions, place: Place) -> None:
         With one line for each that does not.
 
     """
-    lines = [*_labels(options, place), *_frames(options, place)]
+    lines = [*idle(options, ONLY).values(), *_labels(options, place), *_frames(options, place)]
     if options.learn_from > options.steps:
         lines.append(
             f"learn_from: expected at most steps = {options.steps}, got {options.learn_from}; "
@@ -196,7 +209,8 @@ def _labels(options: ForwardForwardTopDownOptions, place: Place) -> list[str]:
             'labels: "overlay" needs stream.classes of 2 or more, got '
             f"{place.classes}; set it, or take none"
         )
-    if options.score_from > min(options.score_to, options.steps):
+    last = min(options.score_to, options.steps)
+    if options.candidates != "never" and options.score_from > last:
         lines.append(
             f"score_from: expected at most score_to = {options.score_to} and steps = "
             f"{options.steps}, got {options.score_from}; take an earlier step"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from streamlearn.kernels import inlined
+from streamlearn.kernels.sums import sum_of_squares
 from streamlearn.part import F32
 
 _NOISE = np.float32(4e-6)
@@ -14,19 +15,6 @@ _FAINT = np.float32(1e-15)
 
 
 @inlined
-def _sum_of_squares(values: F32) -> np.float32:
-    """Sum of the squares of values [H].
-
-    Apart from the loops that write: those are vectorised or not by where the arrays lie, which may
-    change no order of summation.
-    """
-    square = np.float32(0)
-    for h in range(values.shape[0]):
-        square += values[h] * values[h]
-    return square
-
-
-@inlined
 def _raise_to(base: F32, halves: int, out: F32) -> np.float32:
     """Write base^(halves/2) to out, both [H]; returns the sum of its squares."""
     if halves == 6:
@@ -34,7 +22,7 @@ def _raise_to(base: F32, halves: int, out: F32) -> np.float32:
             out[h] = base[h] * base[h] * base[h]
     else:
         _raise_slowly(base, halves, out)
-    return _sum_of_squares(out)
+    return sum_of_squares(out)
 
 
 @inlined
@@ -65,7 +53,7 @@ def _above(current: F32, gain: F32, theta: np.float32, base: F32) -> np.float32:
     for h in range(base.shape[0]):
         above = max(current[h] - theta, np.float32(0))
         base[h] = above if gain[h] > 0 else np.float32(0)
-    return _sum_of_squares(base)
+    return sum_of_squares(base)
 
 
 @inlined
@@ -76,7 +64,7 @@ def _brought_near(base: F32) -> np.float32:
         largest = max(largest, base[h])
     for h in range(base.shape[0]):
         base[h] /= largest
-    return _sum_of_squares(base)
+    return sum_of_squares(base)
 
 
 @inlined

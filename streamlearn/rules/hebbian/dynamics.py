@@ -50,7 +50,7 @@ _NEWTON_ERROR: Final = np.float32(1e-6)
 
 @inlined
 def _sum_above(h: F32) -> np.float32:
-    """Sum of relu(h) [H]; apart from the loops that write, as in `activity`."""
+    """Sum of relu(h) [H]; apart from the loops that write; see `sums`."""
     total = np.float32(0)
     for m in range(h.shape[0]):
         total += max(h[m], np.float32(0))

@@ -22,8 +22,6 @@ from streamlearn.rules.hebbian.dynamics import most_active, settle
 from streamlearn.rules.hebbian.equation_state import (
     ALONE,
     DYNAMICS,
-    F64,
-    I64,
     RANKING,
     TOGETHER,
     U32,
@@ -35,7 +33,7 @@ from streamlearn.rules.hebbian.equation_state import (
 from streamlearn.rules.hebbian.equation_steps import gather, recruit, step
 from streamlearn.rules.hebbian.powers import length, on_sphere, root, signed_power
 from streamlearn.rules.hebbian.ranks import LAST, highest_of, key_of, place_of, unit_of_rank
-from streamlearn.rules.hebbian.sphere_kernels import note, rate_of
+from streamlearn.rules.hebbian.sphere_kernels import note
 
 _TILE: Final = 256
 """Units whose weights stay close to the processor while the rows pass."""
@@ -259,11 +257,3 @@ def derive(units: Plain, p: float) -> None:
                 state.powered[i, h] = signed_power(state.weights[i, h], p)
     for h in range(H):
         state.alive[h] = np.float32(1) if state.size[h] > 0 else np.float32(0)
-
-
-@kernel
-def rates(moves: I64, settings: Plain, out: F64) -> None:
-    """Write the rates that units set themselves, out [H]."""
-    setting = Settings(*settings)
-    for h in range(out.shape[0]):
-        out[h] = rate_of(moves[h], setting.rate, setting.floor)

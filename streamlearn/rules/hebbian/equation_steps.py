@@ -7,7 +7,7 @@ import numpy as np
 from streamlearn.kernels import inlined
 from streamlearn.rules.hebbian.equation_state import I64, Scratch, Settings, Units
 from streamlearn.rules.hebbian.powers import power, root, signed_power
-from streamlearn.rules.hebbian.sphere_kernels import rate_of
+from streamlearn.rules.hebbian.rates import rate_of
 
 _HALF: Final = 0.5
 """A step takes away or adds at most this share of a unit's norm, so none overshoots."""

@@ -1,46 +1,28 @@
 """The layer around the units: who computes what it was told to, on rows or on patches of them."""
 
-from typing import Any, Final, Protocol
-
 import numpy as np
 
 from streamlearn.part import F32, Arrays, Place, Rows
 from streamlearn.rules.base import Rule
 from streamlearn.rules.hebbian.equation import Equation
+from streamlearn.rules.hebbian.machine import Machine
 from streamlearn.rules.hebbian.options import HebbianOptions, check
 from streamlearn.rules.hebbian.patches import Patches
 from streamlearn.rules.hebbian.soft import Soft
-from streamlearn.rules.hebbian.sphere import Sphere
+from streamlearn.rules.hebbian.sphere import Dynamics, Sphere
 
 
-class Machine(Protocol):
-    """Units with weights of one kind; see the rooms `sphere`, `equation`, `soft`, `patches`."""
-
-    def learn(self, x: F32, out: F32) -> None:
-        """Write the activities [B, H] of the rows [B, D], and learn each."""
-
-    def infer(self, x: F32, out: F32) -> None:
-        """Write the activities, change nothing."""
-
-    def arrays(self) -> Arrays:
-        """The whole state."""
-
-    def restored(self) -> None:
-        """Rebuild what follows from the state."""
-
-    def fields(self) -> F32:
-        """Weights [H, D], a copy."""
-
-    def gauges(self) -> dict[str, float]:
-        """Figures for the metrics page."""
+def _kind(options: HebbianOptions) -> type[Machine]:
+    if options.competition == "soft":
+        return Soft
+    if options.plasticity == "equation":
+        return Equation
+    return Dynamics if options.competition == "dynamics" else Sphere
 
 
-_BY_PLASTICITY: Final[dict[str, Any]] = {"sphere": Sphere, "equation": Equation}
-
-
-def _machine(options: HebbianOptions, place: Place) -> Machine:
-    made: Any = Soft if options.competition == "soft" else _BY_PLASTICITY[options.plasticity]
-    return Patches(options, place, made) if options.field else made(options, place)
+def _machine(options: HebbianOptions, place: Place) -> Machine | Patches:
+    kind = _kind(options)
+    return Patches(options, place, kind) if options.field else kind(options, place)
 
 
 class Hebbian(Rule):
@@ -118,8 +100,9 @@ class Hebbian(Rule):
     def gauges(self) -> dict[str, float]:
         """Winners' entropy (1: all win alike), dead share, extremes of the p-norm, mean rate.
 
-        `lyapunov` is a fading mean over rows of eq. 3, the sum over units of G(Q);
-        `cut_short_share` one of how often a row's dynamics hit the bound on steps.
+        `lyapunov` is a fading mean over rows of eq. 3, the sum over units of G(Q), in soft
+        competition of log-sum-exp of the currents, with `anti` too; `cut_short_share` one of how
+        often a row's dynamics hit the bound on steps.
         """
         return self._machine.gauges()
 

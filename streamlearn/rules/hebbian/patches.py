@@ -6,7 +6,7 @@ answer to all patches of an image before they learn from any. What they answer i
 squares of `pool` by `pool` positions, those at the edge too.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from streamlearn.errors import ConfigError
 from streamlearn.part import F32, Arrays, Place
+from streamlearn.rules.hebbian.machine import Machine
 from streamlearn.rules.hebbian.options import HebbianOptions
 
 _IMAGE_AXES: Final = (2, 3)
@@ -68,7 +69,7 @@ class Patches:
 
     """
 
-    def __init__(self, options: HebbianOptions, place: Place, machine: Any) -> None:
+    def __init__(self, options: HebbianOptions, place: Place, machine: type[Machine]) -> None:
         side, shape = options.field, place.shape_in
         if line := _wrong(side, shape):
             raise ConfigError([line])
@@ -131,8 +132,7 @@ class Patches:
 
     def arrays(self) -> Arrays:
         """The machine's state."""
-        state: Arrays = self._machine.arrays()
-        return state
+        return self._machine.arrays()
 
     def restored(self) -> None:
         """Rebuild what follows from the state."""
@@ -140,10 +140,8 @@ class Patches:
 
     def fields(self) -> F32:
         """Weights [H, n], a copy."""
-        weights: F32 = self._machine.fields()
-        return weights
+        return self._machine.fields()
 
     def gauges(self) -> dict[str, float]:
         """The machine's figures; its rows are patches."""
-        shown: dict[str, float] = self._machine.gauges()
-        return shown
+        return self._machine.gauges()

@@ -14,6 +14,7 @@ from streamlearn.part import F32
 from streamlearn.rules.hebbian.activity import activate
 from streamlearn.rules.hebbian.powers import length, on_sphere, power, root, signed_power
 from streamlearn.rules.hebbian.ranks import LAST, highest_of, key_of, place_of, unit_of_rank
+from streamlearn.rules.hebbian.rates import rate_of
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -227,12 +228,6 @@ def _pull(units: Units, h: int, step: float, scratch: Scratch, settings: Setting
 
 
 @inlined
-def rate_of(moves: int, first: float, floor: float) -> float:
-    """The rate eta = max(rate_floor, rate / (1 + moves)), 0 where nothing moves."""
-    return max(first / (1.0 + moves), floor) if first > 0 else 0.0
-
-
-@inlined
 def attract(units: Units, h: int, settings: Settings, scratch: Scratch) -> None:
     """W <- (1 - eta) W + eta z, up to its norm."""
     eta = rate_of(units.moves[h], settings.rate, settings.floor)
@@ -330,11 +325,3 @@ def norms(weights: F32, size: F64, p: float, out: F64) -> None:
             out[h] += power(abs(np.float64(weights[i, h])), p)
     for h in range(H):
         out[h] = root(out[h] / size[h], p) if size[h] > 0 else 0.0
-
-
-@kernel
-def rates(moves: I64, settings: Plain, out: F64) -> None:
-    """Write the rates out [H]."""
-    setting = Settings(*settings)
-    for h in range(out.shape[0]):
-        out[h] = rate_of(moves[h], setting.rate, setting.floor)
