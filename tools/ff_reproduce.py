@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
