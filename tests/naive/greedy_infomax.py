@@ -68,6 +68,7 @@ class GreedyInfomax:
     def __init__(self, options: Any, place: Place) -> None:
         self.options, self.place = options, place
         D, H, K, M = place.width_in, options.units, options.steps, options.reservoir_rows
+        K = 1 if options.loss == "lpl" else K
         start = generator(place.seed).standard_normal((D, H), np.float32) / math.sqrt(D)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
         self.predict = Adam(np.stack([np.eye(H)] * K))
@@ -79,6 +80,7 @@ class GreedyInfomax:
         self.by_step = np.zeros((3, K))
         self.usage = np.ones(H)
         self.surprise = 0.0
+        self.mu, self.C = np.zeros(H), np.zeros((H, H))
 
     def learn(self, rows: Rows) -> None:
         """For each row: write its code, then learn what tells it from rows of elsewhere."""
@@ -99,15 +101,37 @@ class GreedyInfomax:
         seen = varies(now.x)
         told = {
             k: Code(self, past[-1 - k])
-            for k in range(min(len(past), self.options.steps))
+            for k in range(min(len(past), len(self.by_step[0])))
             if varies(past[-1 - k])
         }
         self.surprise = 0.0
-        if seen and told and self.stored >= self.options.warm_rows:
+        warm = self.stored >= self.options.warm_rows
+        if self.options.loss == "lpl":
+            if seen:
+                self._hold_still(now, told.get(0) if warm else None)
+        elif seen and told and warm:
             self._predict(now, told, row, (stream, device))
         if seen:
             self._store(now.x, row, (stream, device))
         past.append(now.x)
+
+    def _hold_still(self, now: Code, before: Code | None) -> None:
+        """Learn from the row before, if there is one, and from the averages of all."""
+        H, share = len(now.z), max(1 / (self.stored + 1), 1 / self.options.memory_rows)
+        away, v = now.z - self.mu, np.diag(self.C)
+        other = (self.C - np.diag(v)) @ away
+        push = self.options.decorrelate / H * other - away / (v + 1e-4)
+        self.mu = self.mu + share * away
+        self.C = (1 - share) * (self.C + share * np.outer(away, away))
+        if before is None:
+            return
+        loss = 1 - now.zn @ before.zn / H
+        self._note_step(0, loss, won=False)
+        self._note(loss, 0.0, widened=False)
+        self.steps += 1
+        da = (now.z - before.z + push) * (now.a > 0)
+        self.weights.step(np.outer(now.x, da), self.options.rate, self.steps)
+        self.bias.step(da, self.options.rate, self.steps)
 
     def _candidates(self, stream: int, device: int) -> tuple[list[int], bool]:
         held = min(self.stored, len(self.stored_x))
@@ -127,7 +151,9 @@ class GreedyInfomax:
 
     def _predict(self, now: Code, told: dict[int, Code], row: int, of: tuple[int, int]) -> None:
         fits, widened = self._candidates(*of)
-        draws = (uniform(self.place.seed, row, 16 + j) for j in range(self.options.negatives))
+        count = 1 if self.options.loss == "hinge" else self.options.negatives
+        own = uniform(self.place.seed, row, 1) < 0.5
+        draws = (uniform(self.place.seed, row, 16 + j) for j in range(count))
         negatives = [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws]
         H, dP = len(now.zn), np.zeros_like(self.predict.w)
         losses, wins = [], []
@@ -135,7 +161,7 @@ class GreedyInfomax:
             # W_k is stored contexts x codes.
             query = before.zn @ self.predict.w[k] / H
             codes = [now, *negatives]
-            loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]))
+            loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]), own=own)
             slopes = slopes / len(told)
             error = sum(a * code.zn for a, code in zip(slopes, codes, strict=True))
             for a, code in zip(slopes, codes, strict=True):
@@ -144,15 +170,23 @@ class GreedyInfomax:
             dP[k] = np.outer(before.zn, error) / H
             losses.append(loss)
             wins.append(won)
-            count = self.by_step[2, k]
-            self.by_step[0, k] = fade(self.by_step[0, k], loss, count)
-            self.by_step[1, k] = fade(self.by_step[1, k], won, count)
-            self.by_step[2, k] += 1
+            self._note_step(k, loss, won=won)
         self._note(float(np.mean(losses)), float(np.mean(wins)), widened=widened)
         self._step([now, *told.values(), *negatives], dP)
 
-    def _slopes(self, scores: Vector) -> tuple[float, bool, Vector]:
+    def _note_step(self, k: int, loss: float, *, won: bool) -> None:
+        rows = self.by_step[2, k]
+        self.by_step[0, k] = fade(self.by_step[0, k], loss, rows)
+        self.by_step[1, k] = fade(self.by_step[1, k], won, rows)
+        self.by_step[2, k] += 1
+
+    def _slopes(self, scores: Vector, *, own: bool) -> tuple[float, bool, Vector]:
         """Loss, whether the row won, and dL/d scores."""
+        if self.options.loss == "hinge":
+            f, g = scores
+            loss = (max(0, 1 - f) + max(0, 1 + g)) / 2
+            slopes = [-1.0, 0] if own and f < 1 else [0, 1.0] if not own and g > -1 else [0, 0]
+            return loss, bool(f > g), np.array(slopes)
         p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
         loss = -math.log(p[0])
         slopes = p.copy()
@@ -189,10 +223,18 @@ class GreedyInfomax:
         return {
             "weights": self.weights.w,
             "bias": self.bias.w,
-            "predict": self.predict.w,
-            "stored_x": self.stored_x,
-            "stored_stream": self.stored_of[:, 0],
+            **(self._averages() if self.options.loss == "lpl" else self._contrast()),
             "clock": np.array([self.rows, self.stored, self.steps, self.scored]),
             "by_step": self.by_step,
             "usage": self.usage,
+        }
+
+    def _averages(self) -> Arrays:
+        return {"mean": self.mu, "covariance": self.C}
+
+    def _contrast(self) -> Arrays:
+        return {
+            "predict": self.predict.w,
+            "stored_x": self.stored_x,
+            "stored_stream": self.stored_of[:, 0],
         }

@@ -10,13 +10,15 @@ import numpy as np
 
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32
-from streamlearn.rules.greedy_infomax import contrast, encoder, sampling
-from streamlearn.rules.greedy_infomax.adam import pace_of
+from streamlearn.rules.greedy_infomax import contrast, encoder, lpl, sampling
+from streamlearn.rules.greedy_infomax.adam import Pace, pace_of
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
     F64,
     FALLBACK,
+    HINGE,
     LOSS,
+    LPL,
     MEAN,
     ROWS,
     SCORED,
@@ -24,6 +26,7 @@ from streamlearn.rules.greedy_infomax.state import (
     STEPS,
     STORED,
     SURPRISE,
+    Module,
     Net,
     Past,
     Plain,
@@ -77,25 +80,37 @@ def _clear(scratch: Scratch) -> None:
 
 
 @inlined
-def _score(net: Net, store: Store, scratch: Scratch, told: int, notes: bool) -> float:  # noqa: FBT001  numba takes no keywords
+def _note_step(store: Store, k: int, loss: float, won: bool) -> None:  # noqa: FBT001  numba takes no keywords
+    """Move the figures of step k + 1."""
+    by_step = store.by_step[:, k]
+    share = _share(by_step[2])
+    _fade(by_step, 0, loss, share)
+    _fade(by_step, 1, 1.0 if won else 0.0, share)
+    by_step[2] += 1.0
+
+
+@inlined
+def _note(store: Store, loss: float, wins: float) -> None:
+    """Move the figures of a row: its mean loss, and at which share of steps it won."""
+    share = _share(store.clock[SCORED])
+    _fade(store.figures, LOSS, loss, share)
+    _fade(store.figures, ACCURACY, wins, share)
+
+
+@inlined
+def _score(module: Module, told: int, kind: int, notes: bool) -> float:  # noqa: FBT001  numba takes no keywords
     """Hold the row against the negatives at every step ahead; returns the mean loss."""
     total, wins = 0.0, 0
-    for k in range(scratch.told.shape[0]):
-        if scratch.told[k] == 0:
+    for k in range(module.scratch.told.shape[0]):
+        if module.scratch.told[k] == 0:
             continue
-        loss, won = contrast.compare(net, scratch, k, np.float32(1.0 / told))
+        loss, won = contrast.compare(module.net, module.scratch, k, kind, told)
         total += loss
         wins += int(won)
         if notes:
-            by_step = store.by_step[:, k]
-            share = _share(by_step[2])
-            _fade(by_step, 0, loss, share)
-            _fade(by_step, 1, 1.0 if won else 0.0, share)
-            by_step[2] += 1.0
+            _note_step(module.store, k, loss, won)
     if notes:
-        share = _share(store.clock[SCORED])
-        _fade(store.figures, LOSS, total / told, share)
-        _fade(store.figures, ACCURACY, wins / told, share)
+        _note(module.store, total / told, wins / told)
     return total / told
 
 
@@ -118,15 +133,21 @@ def _surprise(store: Store, loss: float, notes: bool) -> float:  # noqa: FBT001 
 
 
 @inlined
-def _learn_row(net: Net, store: Store, setting: Setting, scratch: Scratch) -> None:
+def _next_pace(module: Module) -> Pace:
+    """Count a step; returns its pace."""
+    module.store.clock[STEPS] += 1
+    return pace_of(module.setting.rate, module.store.clock[STEPS])
+
+
+@inlined
+def _learn_contrast(module: Module) -> None:
     """One step of all weights by the gradients in scratch."""
-    store.clock[STEPS] += 1
-    pace = pace_of(setting.rate, store.clock[STEPS])
+    net, scratch = module.net, module.scratch
+    pace, R = _next_pace(module), scratch.code.shape[0]
     for k in range(scratch.told.shape[0]):
         contrast.learn(net, scratch, k, pace)
-    R = scratch.code.shape[0]
     encoder.through_norm(scratch, R)
-    encoder.learn(net, setting.hop, scratch, R, pace)
+    encoder.learn(net, module.setting.hop, scratch, R, pace)
 
 
 @inlined
@@ -152,31 +173,72 @@ def _remember(past: Past, slot: int, x: F32) -> None:
 
 
 @inlined
-def _predicted(
-    net: Net,
-    store: Store,
-    setting: Setting,
-    scratch: Scratch,
-    told: int,
-    who: tuple[int, int, int],
-    learns: bool,  # noqa: FBT001  numba takes no keywords
-) -> float:
-    """Score the row in scratch against negatives and learn from it; returns its surprise.
+def _kind_of(setting: Setting, row: int) -> int:
+    """What the row is learned by, see `contrast.compare`."""
+    if setting.loss != HINGE:
+        return contrast.BY_SOFTMAX
+    own = sampling.falls_on_the_row(setting, row)
+    return contrast.BY_ROW if own else contrast.BY_NEGATIVE
+
+
+@inlined
+def _by_contrast(module: Module, told: int, who: tuple[int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Tell the row in scratch from negatives and learn from it; returns its surprise.
 
     who: (number of the row, its stream, its device).
     """
+    _, _, store, setting, scratch = module
     row, stream, device = who
     n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
     if n == 0:
         return 0.0
     sampling.draw(store, setting, row, n, scratch)
-    encoder.encode(net, setting.hop, scratch, 1, scratch.x.shape[0])
+    encoder.encode(module.net, setting.hop, scratch, 1, scratch.x.shape[0])
     _clear(scratch)
-    loss = _score(net, store, scratch, told, learns)
+    rows = store.clock[SCORED]
+    loss = _score(module, told, _kind_of(setting, row), learns)
     if learns:
-        _fade(store.figures, FALLBACK, float(widened), _share(store.clock[SCORED]))
-        _learn_row(net, store, setting, scratch)
+        _fade(store.figures, FALLBACK, float(widened), _share(rows))
+        _learn_contrast(module)
     return _surprise(store, loss, learns)
+
+
+@inlined
+def _by_stillness(module: Module, learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Hold the row in scratch against the one before, learn from it; returns its surprise."""
+    net, _, store, setting, scratch = module
+    encoder.encode(net, setting.hop, scratch, 1, 2)
+    loss = lpl.pull(scratch)
+    if learns:
+        _note_step(store, 0, loss, False)
+        _note(store, loss, 0.0)
+        encoder.learn(net, setting.hop, scratch, 1, _next_pace(module))
+    return _surprise(store, loss, learns)
+
+
+@inlined
+def _predicted(module: Module, slot: int, who: tuple[int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Hold the row in scratch against what came before in its slot; returns its surprise."""
+    _, past, store, setting, scratch = module
+    told = 0
+    if store.clock[STORED] >= setting.warm:
+        told = _recall(past, slot, scratch)
+    if setting.loss == LPL:
+        if learns:
+            lpl.collect(store, setting, scratch)
+        return _by_stillness(module, learns) if told > 0 else 0.0
+    return _by_contrast(module, told, who, learns) if told > 0 else 0.0
+
+
+@inlined
+def _answer(module: Module, x: F32, out: F32) -> bool:
+    """Write the code of x [D] to out [H]; returns whether there is something in it to predict."""
+    scratch = module.scratch
+    seen = encoder.read(x, scratch.x[0])
+    encoder.encode(module.net, module.setting.hop, scratch, 0, 1)
+    for h in range(out.shape[0]):
+        out[h] = scratch.code[0, h]
+    return seen
 
 
 @kernel
@@ -192,26 +254,23 @@ def run(
     """
     x, out, surprise, first, learns = rows
     slots, begins, streams, devices = origin
-    the_net, the_past, the_store = Net(*net), Past(*past), Store(*store)
-    setting, scratch = Setting(*numbers), Scratch(*room)
+    module = Module(Net(*net), Past(*past), Store(*store), Setting(*numbers), Scratch(*room))
     for b in range(x.shape[0]):
-        slot, row = slots[b], first + b
         if begins[b]:
-            the_past.rows[slot] = 0
-        seen = encoder.read(x[b], scratch.x[0])
-        encoder.encode(the_net, setting.hop, scratch, 0, 1)
-        for h in range(out.shape[1]):
-            out[b, h] = scratch.code[0, h]
+            module.past.rows[slots[b]] = 0
+        seen = _answer(module, x[b], out[b])
         if learns:
-            _note_code(the_store, scratch.code[0])
-        found, told = 0.0, 0
-        if seen and (learns or b < surprise.shape[0]) and the_store.clock[STORED] >= setting.warm:
-            told = _recall(the_past, slot, scratch)
-        if told > 0:
-            who = row, streams[b], devices[b]
-            found = _predicted(the_net, the_store, setting, scratch, told, who, learns)
-        if b < surprise.shape[0]:
+            _note_code(module.store, module.scratch.code[0])
+        wanted = b < surprise.shape[0]
+        found = 0.0
+        if seen and (learns or wanted):
+            who = first + b, streams[b], devices[b]
+            found = _predicted(module, slots[b], who, learns)
+        if wanted:
             surprise[b, 0] = np.float32(found)
         if seen and learns:
-            sampling.keep(the_store, setting, row, scratch.x[0], (streams[b], devices[b]))
-        _remember(the_past, slot, scratch.x[0])
+            origin_of_it = streams[b], devices[b]
+            sampling.keep(
+                module.store, module.setting, first + b, module.scratch.x[0], origin_of_it
+            )
+        _remember(module.past, slots[b], module.scratch.x[0])

@@ -1,16 +1,25 @@
 """What a module of Greedy InfoMax can be told, and which options go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.errors import ConfigError
 
 
 class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
     """Greedy InfoMax (Löwe et al. 2019): learns what tells a stream's next rows."""
 
     units: Annotated[int, Meta(ge=1, le=65536, description="Numbers in a code.")] = 128
+    loss: Annotated[
+        Literal["infonce", "hinge", "lpl"],
+        Meta(
+            description="infonce: tell the row from all negatives by a softmax; hinge: from one by "
+            "a margin (CLAPP); lpl: hold still, spread, differ, without negatives."
+        ),
+    ] = "infonce"
     steps: Annotated[
         int,
         Meta(
@@ -25,7 +34,7 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=4096,
-            description="Rows that a row is told from at every step.",
+            description="Rows that a row is told from at every step (infonce).",
             extra={"unit": "rows"},
         ),
     ] = 16
@@ -50,11 +59,64 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1 << 20,
-            description="Rows that are stored before anything is learned.",
+            description="Rows that come before anything is learned.",
             extra={"unit": "rows"},
         ),
     ] = 64
+    decorrelate: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="How strongly units are kept from saying the same (lpl); 0: they collapse.",
+        ),
+    ] = 1.0
+    memory_rows: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=1_000_000,
+            description="Rows that running averages remember (lpl).",
+            extra={"unit": "rows"},
+        ),
+    ] = 500
     rate: Annotated[
         float,
         Meta(ge=0.0, le=0.1, description="How far a weight moves in a step (Adam); 0: not at all."),
     ] = 1e-3
+
+
+_CONTRAST: Final = ("infonce", "hinge")
+_ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "steps": ("loss", _CONTRAST),
+    "negatives": ("loss", ("infonce",)),
+    "negatives_from": ("loss", _CONTRAST),
+    "reservoir_rows": ("loss", _CONTRAST),
+    "decorrelate": ("loss", ("lpl",)),
+    "memory_rows": ("loss", ("lpl",)),
+}
+"""Options that mean something only where another has one of these values."""
+
+
+def check(options: GreedyInfomaxOptions) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+
+    """
+    defaults = {one.name: one.default for one in msgspec.structs.fields(type(options))}
+    lines = []
+    for name, (key, allowed) in _ONLY.items():
+        value: Any = getattr(options, name)
+        chosen: str = getattr(options, key)
+        if value != defaults[name] and chosen not in allowed:
+            wanted = " or ".join(f'"{one}"' for one in allowed)
+            lines.append(
+                f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
+                f"{name} = {value} means nothing; change one of them"
+            )
+    if lines:
+        raise ConfigError(lines)

@@ -19,10 +19,13 @@ Plain = tuple[Any, ...]
 """Plain tuples are handed to a kernel in half the time of named ones."""
 
 ROWS, STORED, STEPS, SCORED = range(4)
-"""Places of the clock: rows seen, rows stored, steps learned, rows scored."""
+"""Places of the clock: rows seen, rows that vary, steps learned, rows scored."""
+INFONCE, HINGE, LPL = range(3)
 LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE = range(6)
 """Places of the figures; the last two are of the loss before it is standardised."""
 _RECENT_ROWS: Final = 128
+_LOSSES: Final = ("infonce", "hinge", "lpl")
+"""In the order of their numbers."""
 
 
 class Net(NamedTuple):
@@ -68,6 +71,10 @@ class Store(NamedTuple):
     """[3, K] fading means of loss and accuracy of each step ahead, and rows that they are of."""
     usage: F32
     """[H] fading share of rows in which a unit is active."""
+    mean: F32
+    """[H] running mean of z (lpl); empty otherwise."""
+    covariance: F32
+    """[H, H] running covariance of z (lpl); empty otherwise."""
     recent: F32
     """[128, H] the newest codes; row n is at n mod 128."""
 
@@ -81,8 +88,13 @@ class Setting(NamedTuple):
     source: int
     """Where negatives come from, see `sampling`."""
     warm: int
-    """Rows stored before anything is learned."""
+    """Rows that vary before anything is learned."""
     rate: float
+    loss: int
+    """See `INFONCE`."""
+    decorrelate: float
+    memory: float
+    """1 / memory_rows"""
 
 
 class Scratch(NamedTuple):
@@ -112,6 +124,25 @@ class Scratch(NamedTuple):
     """[H] of one row of weights."""
 
 
+def steps_of(options: GreedyInfomaxOptions) -> int:
+    """K: how many rows ahead are told."""
+    return 1 if options.loss == "lpl" else options.steps
+
+
+def _negatives_of(options: GreedyInfomaxOptions) -> int:
+    return {"infonce": options.negatives, "hinge": 1, "lpl": 0}[options.loss]
+
+
+class Module(NamedTuple):
+    """All of it."""
+
+    net: Net
+    past: Past
+    store: Store
+    setting: Setting
+    scratch: Scratch
+
+
 def setting_of(options: GreedyInfomaxOptions, place: Place, hop: int) -> Setting:
     """Options as the kernels want them."""
     sources = ("any", "other", "same", "device")
@@ -121,15 +152,18 @@ def setting_of(options: GreedyInfomaxOptions, place: Place, hop: int) -> Setting
         source=sources.index(options.negatives_from),
         warm=options.warm_rows,
         rate=options.rate,
+        loss=_LOSSES.index(options.loss),
+        decorrelate=options.decorrelate,
+        memory=1.0 / options.memory_rows,
     )
 
 
 def new_net(options: GreedyInfomaxOptions, place: Place, inputs: int) -> Net:
     """W ~ N(0, 1 / F), no biases, every W_k the identity."""
-    H, K = options.units, options.steps
+    H, K = options.units, 0 if options.loss == "lpl" else options.steps
     weights = generator(place.seed).standard_normal((inputs, H), np.float32)
     weights /= np.float32(np.sqrt(inputs))
-    predict = np.ascontiguousarray(np.broadcast_to(np.eye(H, dtype=np.float32), (K, H, H)))
+    predict = np.tile(np.eye(H, dtype=np.float32), (K, 1, 1))
     return Net(
         weights=weights,
         weights_moments=np.zeros((2, inputs, H), np.float32),
@@ -143,29 +177,32 @@ def new_net(options: GreedyInfomaxOptions, place: Place, inputs: int) -> Net:
 def new_past(options: GreedyInfomaxOptions, place: Place, slots: int) -> Past:
     """No past rows."""
     return Past(
-        x=np.zeros((slots, options.steps, place.width_in), np.float32),
+        x=np.zeros((slots, steps_of(options), place.width_in), np.float32),
         rows=np.zeros(slots, np.int64),
     )
 
 
 def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
     """Nothing stored."""
-    M, H = options.reservoir_rows, options.units
+    H, lpl = options.units, options.loss == "lpl"
+    M = 0 if lpl else options.reservoir_rows
     return Store(
         x=np.zeros((M, place.width_in), np.float32),
         stream=np.zeros(M, np.int32),
         device=np.zeros(M, np.int32),
         clock=np.zeros(4, np.int64),
         figures=np.zeros(6),
-        by_step=np.zeros((3, options.steps)),
+        by_step=np.zeros((3, steps_of(options))),
         usage=np.ones(H, np.float32),
+        mean=np.zeros(H * lpl, np.float32),
+        covariance=np.zeros((H * lpl, H * lpl), np.float32),
         recent=np.zeros((_RECENT_ROWS, H), np.float32),
     )
 
 
 def new_scratch(options: GreedyInfomaxOptions, place: Place, places: int) -> Scratch:
     """Room of the right sizes."""
-    H, K, N = options.units, options.steps, options.negatives
+    H, K, N = options.units, steps_of(options), _negatives_of(options)
     R = 1 + K + N
     return Scratch(
         x=np.zeros((R, place.width_in), np.float32),
@@ -177,7 +214,7 @@ def new_scratch(options: GreedyInfomaxOptions, place: Place, places: int) -> Scr
         error=np.zeros((K, H), np.float32),
         score=np.zeros(1 + N, np.float32),
         told=np.zeros(K, np.int64),
-        match=np.zeros(options.reservoir_rows, np.int64),
+        match=np.zeros(options.reservoir_rows if N else 0, np.int64),
         gradient=np.zeros(H, np.float32),
     )
 
@@ -187,5 +224,6 @@ def arrays_of(net: Net, past: Past, store: Store) -> Arrays:
     arrays: Arrays = dict(net._asdict())
     arrays |= {f"past_{name}": array for name, array in past._asdict().items()}
     arrays |= {f"stored_{name}": getattr(store, name) for name in ("x", "stream", "device")}
-    rest = ("clock", "figures", "by_step", "usage", "recent")
-    return arrays | {name: getattr(store, name) for name in rest}
+    rest = ("clock", "figures", "by_step", "usage", "mean", "covariance", "recent")
+    arrays |= {name: getattr(store, name) for name in rest}
+    return {name: array for name, array in arrays.items() if array.size}
