@@ -4,28 +4,17 @@ import math
 from typing import Any
 
 import numpy as np
+from naive.adam import Adam
+from naive.greedy_infomax_lru import Moment, Unit
 from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator, uniform
 from streamlearn.part import F32, Arrays, Place, Rows, alone
+from streamlearn.rules.greedy_infomax.start import new_net
 
 Vector = NDArray[np.float64]
 
 _FIGURE_ROWS = 1000
-
-
-class Adam:
-    """Steps of one array of weights."""
-
-    def __init__(self, weights: Vector) -> None:
-        self.w, self.m, self.v = weights, np.zeros_like(weights), np.zeros_like(weights)
-
-    def step(self, gradient: Vector, rate: float, t: int) -> None:
-        """Take the t-th step."""
-        self.m = 0.9 * self.m + 0.1 * gradient
-        self.v = 0.999 * self.v + 0.001 * gradient**2
-        mean, square = self.m / (1 - 0.9**t), self.v / (1 - 0.999**t)
-        self.w = self.w - rate * mean / (np.sqrt(square) + 1e-6)
 
 
 class Code:
@@ -71,8 +60,12 @@ class GreedyInfomax:
         K = 1 if options.loss == "lpl" else K
         start = generator(place.seed).standard_normal((D, H), np.float32) / math.sqrt(D)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
-        self.predict = Adam(np.stack([np.eye(H)] * K))
+        net = new_net(options, place, D)
+        self.unit = Unit(net._asdict(), H) if options.context == "lru" else None
+        C, n = (2 * self.unit.n, self.unit.n) if self.unit else (H, H)
+        self.predict = Adam(np.stack([np.eye(C, H) * (np.arange(C) < n)[:, None]] * K))
         self.past: dict[int, list[Vector]] = {}
+        self.moments: dict[int, list[Moment]] = {}
         self.stored_x = np.zeros((M, D))
         self.stored_of = np.zeros((M, 2), np.int64)
         self.rows = self.stored = self.steps = self.scored = 0
@@ -88,13 +81,19 @@ class GreedyInfomax:
         for b in range(len(rows.x)):
             slot, begins, stream, device = (int(column[b]) for column in origin)
             if begins:
-                self.past[slot] = []
+                self.past[slot], self.moments[slot] = [], []
             self._learn_row(rows.x[b], rows.out[b], rows.first + b, (slot, stream, device))
 
     def _learn_row(self, x: F32, out: F32, row: int, who: tuple[int, int, int]) -> None:
         slot, stream, device = who
         now = Code(self, scaled(x))
-        out[:] = now.zn
+        moments = self.moments.setdefault(slot, [])
+        if self.unit:
+            moments.append(self.unit.advance(moments[-1] if moments else None, now.zn))
+        gives, code = self.options.gives, [] if self.options.gives == "context" else [now.zn]
+        out[:] = np.concatenate(
+            [*code, *([] if gives == "code" else [self.unit.context(moments[-1])[0]])]
+        )
         self.usage += ((now.z > 0) - self.usage) / _FIGURE_ROWS
         self.rows += 1
         past = self.past.setdefault(slot, [])
@@ -110,7 +109,7 @@ class GreedyInfomax:
             if seen:
                 self._hold_still(now, told.get(0) if warm else None)
         elif seen and told and warm:
-            self._predict(now, told, row, (stream, device))
+            self._predict(now, told, row, who)
         if seen:
             self._store(now.x, row, (stream, device))
         past.append(now.x)
@@ -149,30 +148,50 @@ class GreedyInfomax:
                 return np.flatnonzero(circles[circle]).tolist(), circle != source
         return [], True
 
-    def _predict(self, now: Code, told: dict[int, Code], row: int, of: tuple[int, int]) -> None:
-        fits, widened = self._candidates(*of)
+    def _predict(
+        self, now: Code, told: dict[int, Code], row: int, who: tuple[int, int, int]
+    ) -> None:
+        fits, widened = self._candidates(*who[1:])
         count = 1 if self.options.loss == "hinge" else self.options.negatives
         own = uniform(self.place.seed, row, 1) < 0.5
         draws = (uniform(self.place.seed, row, 16 + j) for j in range(count))
         negatives = [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws]
         H, dP = len(now.zn), np.zeros_like(self.predict.w)
-        losses, wins = [], []
+        losses, wins, slopes_of = [], [], {}
         for k, before in told.items():
             # W_k is stored contexts x codes.
-            query = before.zn @ self.predict.w[k] / H
+            context = self._context(before, who[0], k)
+            query = context @ self.predict.w[k] / H
             codes = [now, *negatives]
             loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]), own=own)
             slopes = slopes / len(told)
             error = sum(a * code.zn for a, code in zip(slopes, codes, strict=True))
             for a, code in zip(slopes, codes, strict=True):
                 code.delta += a * query
-            before.delta += self.predict.w[k] @ error / H
-            dP[k] = np.outer(before.zn, error) / H
+            slopes_of[k] = self.predict.w[k] @ error / H
+            dP[k] = np.outer(context, error) / H
             losses.append(loss)
             wins.append(won)
             self._note_step(k, loss, won=won)
         self._note(float(np.mean(losses)), float(np.mean(wins)), widened=widened)
+        self._step_contexts(told, slopes_of, who[0])
         self._step([now, *told.values(), *negatives], dP)
+
+    def _context(self, before: Code, slot: int, k: int) -> Vector:
+        """What was said k + 1 rows ago; the newest moment is that of the row itself."""
+        return self.unit.context(self.moments[slot][-2 - k])[0] if self.unit else before.zn
+
+    def _step_contexts(self, told: dict[int, Code], slopes: dict[int, Vector], slot: int) -> None:
+        if not self.unit:
+            for k, before in told.items():
+                before.delta += slopes[k]
+            return
+        lines, mix = np.zeros_like(self.unit.lines.w), np.zeros_like(self.unit.mix.w)
+        for k, before in told.items():
+            found = self.unit.gradients(self.moments[slot][-2 - k], slopes[k])
+            lines, mix = lines + found[0], mix + found[1]
+            before.delta += found[2]
+        self.unit.step(lines, mix, self.options.rate, self.steps + 1)
 
     def _note_step(self, k: int, loss: float, *, won: bool) -> None:
         rows = self.by_step[2, k]
@@ -235,6 +254,7 @@ class GreedyInfomax:
     def _contrast(self) -> Arrays:
         return {
             "predict": self.predict.w,
+            **(self.unit.arrays() if self.unit else {}),
             "stored_x": self.stored_x,
             "stored_stream": self.stored_of[:, 0],
         }

@@ -17,6 +17,7 @@ EVERY = (
     *({"negatives_from": source, "steps": 3} for source in SOURCES),
     {"loss": "hinge"},
     {"loss": "lpl"},
+    {"context": "lru", "gives": "both", "steps": 3},
 )
 """Options that between them take every way through the equations."""
 
@@ -99,13 +100,14 @@ def test_learning_beats_the_first_weights() -> None:
     assert losses[1e-3] < 0.8 * losses[0.0]
 
 
-def test_streams_do_not_mix() -> None:
+@pytest.mark.parametrize("changed", [{}, {"context": "lru", "gives": "both"}], ids=str)
+def test_streams_do_not_mix(changed: dict[str, Any]) -> None:
     """Where nothing is learned, every stream is answered by turns as it would be alone."""
     x = turning(200)
-    part = module({"rate": 0.0})
+    part = module({"rate": 0.0, **changed})
     together, _ = learn(part, x, by_turns(200), how="follow")
     for stream in range(STREAMS):
-        alone = module({"rate": 0.0})
+        alone = module({"rate": 0.0, **changed})
         mine = slice(stream, None, STREAMS)
         origin = Origin(*(np.ascontiguousarray(column[mine]) for column in by_turns(200)))
         own, _ = learn(alone, np.ascontiguousarray(x[mine]), origin, how="follow")
@@ -134,6 +136,12 @@ def test_following_moves_no_weight() -> None:
     learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
     changed = {name for name, bits in state(part).items() if bits != before[name]}
     assert changed == {"past_x", "past_rows"}
+    part = module({"context": "lru"})
+    learn(part, turning(300), by_turns(300))
+    before = state(part)
+    learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
+    changed = {name for name, bits in state(part).items() if bits != before[name]}
+    assert changed == {f"past_{name}" for name in ("x", "rows", "context", "trace", "trace_mix")}
 
 
 def test_asking_changes_nothing_and_knows_streams() -> None:

@@ -103,7 +103,7 @@ def compare(net: Net, scratch: Scratch, k: int, kind: int, told: int) -> tuple[f
     """
     share = np.float32(1.0 / told)
     score, code, q, e = scratch.score, scratch.code, scratch.query[k], scratch.error[k]
-    write_query(net.predict[k], code[1 + k], q)
+    write_query(net.predict[k], scratch.context[1 + k], q)
     for j in range(score.shape[0]):
         score[j] = dot(code[_row_of(j, scratch)], q)
     won = _wins(score)
@@ -122,14 +122,16 @@ def compare(net: Net, scratch: Scratch, k: int, kind: int, told: int) -> tuple[f
 
 @inlined
 def learn(net: Net, scratch: Scratch, k: int, pace: Pace) -> None:
-    """Move W_{k+1} and write d c, of the row k + 1 before, to its place in scratch.delta."""
+    """Move W_{k+1} and write d c, of the context k + 1 rows ago, to scratch.slope."""
     weights, moments = net.predict[k], net.predict_moments
-    c, e, dc, g = scratch.code[1 + k], scratch.error[k], scratch.delta[1 + k], scratch.gradient
+    c, e, dc, g = scratch.context[1 + k], scratch.error[k], scratch.slope[k], scratch.gradient
+    codes = scratch.state.shape[1] == 0
     share = np.float32(1.0 / e.shape[0])
     for i in range(weights.shape[0]):
         part = share * c[i]
-        if part != 0:
-            dc[i] += share * dot(weights[i], e)
+        # Units of a code that are silent do not learn.
+        if part != 0 or not codes:
+            dc[i] = share * dot(weights[i], e)
         for h in range(e.shape[0]):
             g[h] = part * e[h]
         step(weights[i], moments[0, k, i], moments[1, k, i], g, pace)

@@ -10,10 +10,12 @@ import numpy as np
 
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32
-from streamlearn.rules.greedy_infomax import contrast, encoder, lpl, sampling
-from streamlearn.rules.greedy_infomax.adam import Pace, pace_of
+from streamlearn.rules.greedy_infomax import context, contrast, encoder, lpl, sampling
+from streamlearn.rules.greedy_infomax.adam import pace_of
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
+    CODE,
+    CONTEXT,
     F64,
     FALLBACK,
     HINGE,
@@ -133,24 +135,6 @@ def _surprise(store: Store, loss: float, notes: bool) -> float:  # noqa: FBT001 
 
 
 @inlined
-def _next_pace(module: Module) -> Pace:
-    """Count a step; returns its pace."""
-    module.store.clock[STEPS] += 1
-    return pace_of(module.setting.rate, module.store.clock[STEPS])
-
-
-@inlined
-def _learn_contrast(module: Module) -> None:
-    """One step of all weights by the gradients in scratch."""
-    net, scratch = module.net, module.scratch
-    pace, R = _next_pace(module), scratch.code.shape[0]
-    for k in range(scratch.told.shape[0]):
-        contrast.learn(net, scratch, k, pace)
-    encoder.through_norm(scratch, R)
-    encoder.learn(net, module.setting.hop, scratch, R, pace)
-
-
-@inlined
 def _note_code(store: Store, code: F32) -> None:
     """Keep the code [H] for the gauges, and how often units are active."""
     recent = store.recent[store.clock[ROWS] % store.recent.shape[0]]
@@ -164,8 +148,10 @@ def _note_code(store: Store, code: F32) -> None:
 
 
 @inlined
-def _remember(past: Past, slot: int, x: F32) -> None:
+def _remember(module: Module, slot: int, x: F32) -> None:
     """Put the row x [D] behind the others of its stream."""
+    past = module.past
+    context.remember(module, slot)
     row = past.x[slot, past.rows[slot] % past.x.shape[1]]
     for i in range(x.shape[0]):
         row[i] = x[i]
@@ -182,62 +168,85 @@ def _kind_of(setting: Setting, row: int) -> int:
 
 
 @inlined
-def _by_contrast(module: Module, told: int, who: tuple[int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
-    """Tell the row in scratch from negatives and learn from it; returns its surprise.
+def _gather(module: Module, who: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Encode all that the row in scratch is held against.
 
-    who: (number of the row, its stream, its device).
+    Returns from how many rows it can be told, and whether negatives came from a wider circle.
+    """
+    _, past, store, setting, scratch = module
+    row, slot, stream, device = who
+    if store.clock[STORED] < setting.warm:
+        return 0, 0
+    told, widened = _recall(past, slot, scratch), 0
+    if told > 0 and setting.loss != LPL:
+        n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
+        if n == 0:
+            return 0, 0
+        sampling.draw(store, setting, row, n, scratch)
+    if told > 0:
+        encoder.encode(module.net, setting.hop, scratch, 1, scratch.x.shape[0])
+    return told, widened
+
+
+@inlined
+def _move(module: Module, slot: int) -> None:
+    """One step of all weights by the gradients in scratch."""
+    net, _, store, setting, scratch = module
+    store.clock[STEPS] += 1
+    pace = pace_of(setting.rate, store.clock[STEPS])
+    rows = 1
+    if setting.loss != LPL:
+        rows = scratch.code.shape[0]
+        for k in range(scratch.told.shape[0]):
+            contrast.learn(net, scratch, k, pace)
+        context.learn(module, slot, pace)
+        encoder.through_norm(scratch, rows)
+    encoder.learn(net, setting.hop, scratch, rows, pace)
+
+
+@inlined
+def _predicted(module: Module, who: tuple[int, int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Hold the row in scratch against others and learn from it; returns its surprise.
+
+    who: (number of the row, its slot, its stream, its device).
     """
     _, _, store, setting, scratch = module
-    row, stream, device = who
-    n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
-    if n == 0:
+    row, slot, _, _ = who
+    told, widened = _gather(module, who)
+    if setting.loss == LPL and learns:
+        lpl.collect(store, setting, scratch)
+    if told == 0:
         return 0.0
-    sampling.draw(store, setting, row, n, scratch)
-    encoder.encode(module.net, setting.hop, scratch, 1, scratch.x.shape[0])
-    _clear(scratch)
-    rows = store.clock[SCORED]
-    loss = _score(module, told, _kind_of(setting, row), learns)
-    if learns:
-        _fade(store.figures, FALLBACK, float(widened), _share(rows))
-        _learn_contrast(module)
-    return _surprise(store, loss, learns)
-
-
-@inlined
-def _by_stillness(module: Module, learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
-    """Hold the row in scratch against the one before, learn from it; returns its surprise."""
-    net, _, store, setting, scratch = module
-    encoder.encode(net, setting.hop, scratch, 1, 2)
-    loss = lpl.pull(scratch)
-    if learns:
-        _note_step(store, 0, loss, False)
-        _note(store, loss, 0.0)
-        encoder.learn(net, setting.hop, scratch, 1, _next_pace(module))
-    return _surprise(store, loss, learns)
-
-
-@inlined
-def _predicted(module: Module, slot: int, who: tuple[int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
-    """Hold the row in scratch against what came before in its slot; returns its surprise."""
-    _, past, store, setting, scratch = module
-    told = 0
-    if store.clock[STORED] >= setting.warm:
-        told = _recall(past, slot, scratch)
     if setting.loss == LPL:
+        loss = lpl.pull(scratch)
         if learns:
-            lpl.collect(store, setting, scratch)
-        return _by_stillness(module, learns) if told > 0 else 0.0
-    return _by_contrast(module, told, who, learns) if told > 0 else 0.0
+            _note_step(store, 0, loss, False)
+            _note(store, loss, 0.0)
+    else:
+        _clear(scratch)
+        context.recall(module, slot)
+        loss = _score(module, told, _kind_of(setting, row), learns)
+    if learns:
+        _fade(store.figures, FALLBACK, float(widened), _share(store.clock[SCORED]))
+        _move(module, slot)
+    return _surprise(store, loss, learns)
 
 
 @inlined
-def _answer(module: Module, x: F32, out: F32) -> bool:
-    """Write the code of x [D] to out [H]; returns whether there is something in it to predict."""
+def _answer(module: Module, x: F32, slot: int, out: F32) -> bool:
+    """Write what is given of x [D] to out; returns whether there is something in it to predict."""
     scratch = module.scratch
     seen = encoder.read(x, scratch.x[0])
     encoder.encode(module.net, module.setting.hop, scratch, 0, 1)
-    for h in range(out.shape[0]):
-        out[h] = scratch.code[0, h]
+    context.advance(module, slot)
+    n = 0
+    if module.setting.gives != CONTEXT:
+        n = scratch.code.shape[1]
+        for h in range(n):
+            out[h] = scratch.code[0, h]
+    if module.setting.gives != CODE:
+        for i in range(scratch.context.shape[1]):
+            out[n + i] = scratch.context[0, i]
     return seen
 
 
@@ -258,14 +267,14 @@ def run(
     for b in range(x.shape[0]):
         if begins[b]:
             module.past.rows[slots[b]] = 0
-        seen = _answer(module, x[b], out[b])
+        seen = _answer(module, x[b], slots[b], out[b])
         if learns:
             _note_code(module.store, module.scratch.code[0])
         wanted = b < surprise.shape[0]
         found = 0.0
         if seen and (learns or wanted):
-            who = first + b, streams[b], devices[b]
-            found = _predicted(module, slots[b], who, learns)
+            who = first + b, slots[b], streams[b], devices[b]
+            found = _predicted(module, who, learns)
         if wanted:
             surprise[b, 0] = np.float32(found)
         if seen and learns:
@@ -273,4 +282,4 @@ def run(
             sampling.keep(
                 module.store, module.setting, first + b, module.scratch.x[0], origin_of_it
             )
-        _remember(module.past, slots[b], module.scratch.x[0])
+        _remember(module, slots[b], module.scratch.x[0])

@@ -80,6 +80,25 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 500
+    context: Annotated[
+        Literal["none", "lru"],
+        Meta(
+            description="What rows ahead are told from: the code alone, or a linear recurrent unit "
+            "that reads all codes, learned along the stream."
+        ),
+    ] = "none"
+    context_units: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65536,
+            description="Complex numbers of the recurrent unit; 0: as many as units (lru).",
+        ),
+    ] = 0
+    gives: Annotated[
+        Literal["code", "context", "both"],
+        Meta(description="What the layer writes; a context is a real and an imaginary part (lru)."),
+    ] = "code"
     rate: Annotated[
         float,
         Meta(ge=0.0, le=0.1, description="How far a weight moves in a step (Adam); 0: not at all."),
@@ -92,6 +111,9 @@ _ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "negatives": ("loss", ("infonce",)),
     "negatives_from": ("loss", _CONTRAST),
     "reservoir_rows": ("loss", _CONTRAST),
+    "context": ("loss", _CONTRAST),
+    "context_units": ("context", ("lru",)),
+    "gives": ("context", ("lru",)),
     "decorrelate": ("loss", ("lpl",)),
     "memory_rows": ("loss", ("lpl",)),
 }
@@ -118,5 +140,10 @@ def check(options: GreedyInfomaxOptions) -> None:
                 f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
                 f"{name} = {value} means nothing; change one of them"
             )
+    if options.context_units > options.units:
+        lines.append(
+            f"context_units: expected at most units = {options.units}, got "
+            f"{options.context_units}; a unit begins with a code's number each"
+        )
     if lines:
         raise ConfigError(lines)

@@ -2,10 +2,21 @@
 
 import numpy as np
 
+from streamlearn.errors import ConfigError
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows, alone
 from streamlearn.rules.base import Rule
 from streamlearn.rules.greedy_infomax import learning
 from streamlearn.rules.greedy_infomax.options import GreedyInfomaxOptions, check
+from streamlearn.rules.greedy_infomax.start import (
+    arrays_of,
+    context_of,
+    new_net,
+    new_past,
+    new_scratch,
+    new_store,
+    past_bytes,
+    setting_of,
+)
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
     FALLBACK,
@@ -14,16 +25,12 @@ from streamlearn.rules.greedy_infomax.state import (
     SURPRISE,
     Past,
     Scratch,
-    arrays_of,
-    new_net,
-    new_past,
-    new_scratch,
-    new_store,
-    setting_of,
 )
 
 _SHOWN_STEPS = (1, 2, 4, 8, 16)
 """Steps ahead that have figures of their own."""
+_REACH_ROWS = 1000
+_MOST_BYTES = 1 << 30
 _DEAD_SHARE = 1e-3
 """Of rows in which a unit is active, under which it counts as dead."""
 
@@ -37,6 +44,11 @@ class GreedyInfomax(Rule):
         Units, steps ahead, negatives; see `GreedyInfomaxOptions`.
     place
         Widths, streams and seed; see `streamlearn.part.Place`.
+
+    Raises
+    ------
+    ConfigError
+        Where options contradict each other, or what is kept of streams takes more than 1 GiB.
 
     Notes
     -----
@@ -63,6 +75,7 @@ class GreedyInfomax(Rule):
     def __init__(self, options: GreedyInfomaxOptions, place: Place) -> None:
         super().__init__(options, place)
         check(options)
+        _check_room(past_bytes(options, place))
         self._net = new_net(options, place, place.width_in)
         self._past = new_past(options, place, place.live + 1)
         self._store = new_store(options, place)
@@ -71,8 +84,10 @@ class GreedyInfomax(Rule):
 
     @property
     def width_out(self) -> int:
-        """H: a code."""
-        return self.options.units
+        """H: a code; a context has two numbers a unit of it."""
+        options = self.options
+        code = 0 if options.gives == "context" else options.units
+        return code + (0 if options.gives == "code" else context_of(options))
 
     @property
     def follows(self) -> bool:
@@ -99,16 +114,21 @@ class GreedyInfomax(Rule):
         """Write codes and go along with the streams; weights and reservoir stay as they are."""
         self._run(rows, self._past, self._scratch, learns=False)
 
+    @property
+    def reach(self) -> int:
+        """A context looks back on all rows; what is older than this hardly counts."""
+        return 1 if self.options.gives == "code" else _REACH_ROWS
+
     def respond(self, rows: Rows) -> None:
         """Write codes and change nothing; see `streamlearn.part.Part.respond`."""
         room = self._new_scratch()
         if rows.origin is not None:
             slots = int(rows.origin.slot.max(initial=0)) + 1
-            past = new_past(self.options, self.place, slots)
+            past = new_past(self.options, self.place, slots, traces=False)
             self._run(rows, past, room, learns=False)
             return
         for b in range(len(rows.x)):
-            past = Past(self._past.x[:1].copy(), self._past.rows[:1].copy())
+            past = _slot_0(self._past)
             one = Rows(rows.x[b : b + 1], rows.out[b : b + 1], rows.y[b : b + 1], rows.first + b)
             if rows.beside is not None:
                 one = one._replace(beside=type(rows.beside)(*(a[b : b + 1] for a in rows.beside)))
@@ -163,8 +183,26 @@ class GreedyInfomax(Rule):
     def cost(self) -> int:
         """Reads weights for every row encoded; a step reads and writes all, with moments."""
         net, encoded = self._net, len(self._scratch.x)
-        moved = net.weights.size + net.predict.size
+        moved = net.weights.size + net.predict.size + 2 * net.mix.size
         return 4 * (encoded * net.weights.size + 6 * moved + 2 * self._store.covariance.size)
+
+
+def _check_room(wanted_bytes: int) -> None:
+    if wanted_bytes > _MOST_BYTES:
+        raise ConfigError(
+            [
+                (
+                    f"steps: what is kept of streams takes {wanted_bytes / 1e9:.1f} GB; make "
+                    "steps, units, context_units or stream.live smaller"
+                )
+            ]
+        )
+
+
+def _slot_0(past: Past) -> Past:
+    """A copy of the first slot, without traces."""
+    x, rows, context, trace, mix = past
+    return Past(x[:1].copy(), rows[:1].copy(), context[:1].copy(), trace[:0], mix[:0])
 
 
 def _surprise_of(rows: Rows) -> F32:
