@@ -20,10 +20,21 @@ _FIGURE_ROWS = 1000
 class Code:
     """A row encoded, and how a gradient of its code becomes one of the weights."""
 
-    def __init__(self, twin: "GreedyInfomax", x: Vector) -> None:
+    def __init__(
+        self, twin: "GreedyInfomax", x: Vector, weights: Vector | None = None, bias: Any = None
+    ) -> None:
+        weights = twin.weights.w if weights is None else weights
+        bias = twin.bias.w if bias is None else bias
+        field, stride = twin.options.field or len(x), twin.options.stride
+        if twin.options.field:
+            samples = x.reshape(twin.place.shape_in[0], -1)
+            last = len(samples) - field
+            self.places = [samples[t : t + field].ravel() for t in range(0, last + 1, stride)]
+        else:
+            self.places = [x]
         self.x = x
-        self.a = x @ twin.weights.w + twin.bias.w
-        self.z = np.maximum(self.a, 0)
+        self.a = np.array([place @ weights + bias for place in self.places])
+        self.z = np.maximum(self.a, 0).mean(axis=0)
         self.root = math.sqrt(np.mean(self.z**2) + 1e-4)
         self.zn = self.z / self.root
         self.delta = np.zeros_like(self.zn)
@@ -31,8 +42,12 @@ class Code:
     def gradients(self) -> tuple[Vector, Vector]:
         """Gradients of weights and biases from the collected gradient of the code."""
         dz = (self.delta - self.zn * np.mean(self.delta * self.zn)) / self.root
-        da = dz * (self.a > 0)
-        return np.outer(self.x, da), da
+        return self.through_relu(dz)
+
+    def through_relu(self, dz: Vector) -> tuple[Vector, Vector]:
+        """Gradients of weights and biases from that of z."""
+        da = dz * (self.a > 0) / len(self.places)
+        return np.stack(self.places).T @ da, da.sum(axis=0)
 
 
 def fade(old: float, new: float, rows: float) -> float:
@@ -58,12 +73,14 @@ class GreedyInfomax:
         self.options, self.place = options, place
         D, H, K, M = place.width_in, options.units, options.steps, options.reservoir_rows
         K = 1 if options.loss == "lpl" else K
-        start = generator(place.seed).standard_normal((D, H), np.float32) / math.sqrt(D)
+        F = options.field * math.prod(place.shape_in[1:]) or D
+        start = generator(place.seed).standard_normal((F, H), np.float32) / math.sqrt(F)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
-        net = new_net(options, place, D)
+        net = new_net(options, place)
         self.unit = Unit(net._asdict(), H) if options.context == "lru" else None
         C, n = (2 * self.unit.n, self.unit.n) if self.unit else (H, H)
         self.predict = Adam(np.stack([np.eye(C, H) * (np.arange(C) < n)[:, None]] * K))
+        self.mean_weights, self.mean_bias = self.weights.w, self.bias.w
         self.past: dict[int, list[Vector]] = {}
         self.moments: dict[int, list[Moment]] = {}
         self.stored_x = np.zeros((M, D))
@@ -90,7 +107,10 @@ class GreedyInfomax:
         moments = self.moments.setdefault(slot, [])
         if self.unit:
             moments.append(self.unit.advance(moments[-1] if moments else None, now.zn))
-        gives, code = self.options.gives, [] if self.options.gives == "context" else [now.zn]
+        answer = (
+            Code(self, now.x, self.mean_weights, self.mean_bias) if self.options.average else now
+        )
+        gives, code = self.options.gives, [] if self.options.gives == "context" else [answer.zn]
         out[:] = np.concatenate(
             [*code, *([] if gives == "code" else [self.unit.context(moments[-1])[0]])]
         )
@@ -127,10 +147,18 @@ class GreedyInfomax:
         loss = 1 - now.zn @ before.zn / H
         self._note_step(0, loss, won=False)
         self._note(loss, 0.0, widened=False)
+        if (self.scored - 1) % self.options.update_every:
+            return
         self.steps += 1
-        da = (now.z - before.z + push) * (now.a > 0)
-        self.weights.step(np.outer(now.x, da), self.options.rate, self.steps)
-        self.bias.step(da, self.options.rate, self.steps)
+        dW, db = now.through_relu(now.z - before.z + push)
+        self._step_encoder(dW, db)
+
+    def _step_encoder(self, dW: Vector, db: Vector) -> None:
+        self.weights.step(dW, self.options.rate, self.steps)
+        self.bias.step(db, self.options.rate, self.steps)
+        share = max(1 / self.steps, 1 / self.options.memory_rows)
+        self.mean_weights = self.mean_weights + share * (self.weights.w - self.mean_weights)
+        self.mean_bias = self.mean_bias + share * (self.bias.w - self.mean_bias)
 
     def _candidates(self, stream: int, device: int) -> tuple[list[int], bool]:
         held = min(self.stored, len(self.stored_x))
@@ -174,6 +202,8 @@ class GreedyInfomax:
             wins.append(won)
             self._note_step(k, loss, won=won)
         self._note(float(np.mean(losses)), float(np.mean(wins)), widened=widened)
+        if (self.scored - 1) % self.options.update_every:
+            return
         self._step_contexts(told, slopes_of, who[0])
         self._step([now, *told.values(), *negatives], dP)
 
@@ -228,8 +258,7 @@ class GreedyInfomax:
         self.steps += 1
         gradients = [code.gradients() for code in codes]
         self.predict.step(dP, self.options.rate, self.steps)
-        self.weights.step(sum(dW for dW, _ in gradients), self.options.rate, self.steps)
-        self.bias.step(sum(db for _, db in gradients), self.options.rate, self.steps)
+        self._step_encoder(sum(dW for dW, _ in gradients), sum(db for _, db in gradients))
 
     def _store(self, x: Vector, row: int, of: tuple[int, int]) -> None:
         M = len(self.stored_x)
@@ -242,6 +271,7 @@ class GreedyInfomax:
         return {
             "weights": self.weights.w,
             "bias": self.bias.w,
+            **({"mean_weights": self.mean_weights} if self.options.average else {}),
             **(self._averages() if self.options.loss == "lpl" else self._contrast()),
             "clock": np.array([self.rows, self.stored, self.steps, self.scored]),
             "by_step": self.by_step,

@@ -7,6 +7,7 @@ import pytest
 from naive.greedy_infomax import GreedyInfomax as Twin
 from rules.infomax_streams import STREAMS, by_turns, learn, module, noise, state, turning
 
+from streamlearn.errors import ConfigError
 from streamlearn.part import Origin, Rows
 from streamlearn.rules.greedy_infomax import GreedyInfomax
 
@@ -17,6 +18,8 @@ EVERY = (
     *({"negatives_from": source, "steps": 3} for source in SOURCES),
     {"loss": "hinge"},
     {"loss": "lpl"},
+    {"loss": "lpl", "encoder": "convolution", "field": 5, "stride": 3, "average": True},
+    {"encoder": "convolution", "field": 4, "stride": 2, "update_every": 5},
     {"context": "lru", "gives": "both", "steps": 3},
 )
 """Options that between them take every way through the equations."""
@@ -98,6 +101,53 @@ def test_learning_beats_the_first_weights() -> None:
         learn(part, turning(3000), by_turns(3000))
         losses[rate] = part.gauges()["loss"]
     assert losses[1e-3] < 0.8 * losses[0.0]
+
+
+def test_only_every_nth_row_moves_weights() -> None:
+    """With `update_every` all but the weights goes on with every row."""
+    every, some = module({}), module({"update_every": 4})
+    for part in (every, some):
+        learn(part, turning(300), by_turns(300))
+    clocks = every.arrays()["clock"], some.arrays()["clock"]
+    assert clocks[0].tolist()[3] == clocks[1].tolist()[3] == clocks[0][2]
+    assert clocks[1][2] == -(-clocks[1][3] // 4)
+    np.testing.assert_array_equal(every.arrays()["stored_x"], some.arrays()["stored_x"])
+
+
+def test_averaged_answers_move_less() -> None:
+    """Codes of the same rows change less between two moments when weights are averaged."""
+    moved = {}
+    asked = turning(50, seed=4)
+    for average in (False, True):
+        part = module({"average": average, "rate": 0.01})
+        learn(part, turning(2000), by_turns(2000))
+        answers = []
+        for first in (2000, 2040):
+            out = np.zeros((50, part.width_out), np.float32)
+            part.infer(asked, out)
+            answers.append(out)
+            learn(part, turning(40, seed=first), by_turns(40, begin=False), first)
+        moved[average] = float(np.abs(answers[0] - answers[1]).mean())
+    assert moved[True] < 0.5 * moved[False]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"loss": "lpl", "context": "lru"}, "context: expected loss"),
+        ({"field": 3}, "field: expected encoder"),
+        ({"encoder": "convolution"}, "field: expected 1…12"),
+        ({"encoder": "convolution", "field": 13}, "field: expected 1…12"),
+        ({"memory_rows": 20}, "memory_rows: expected loss"),
+        ({"gives": "context"}, "gives: expected context"),
+        ({"context": "lru", "context_units": 17}, "context_units: expected at most"),
+        ({"context": "lru", "average": True}, "average: expected context"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(options: dict[str, Any], line: str) -> None:
+    """Options that mean nothing beside others, or that rows do not fit, are named."""
+    with pytest.raises(ConfigError, match=line):
+        module(options)
 
 
 @pytest.mark.parametrize("changed", [{}, {"context": "lru", "gives": "both"}], ids=str)

@@ -184,7 +184,8 @@ def _gather(module: Module, who: tuple[int, int, int, int]) -> tuple[int, int]:
             return 0, 0
         sampling.draw(store, setting, row, n, scratch)
     if told > 0:
-        encoder.encode(module.net, setting.hop, scratch, 1, scratch.x.shape[0])
+        net, end = module.net, scratch.x.shape[0]
+        encoder.encode(net.weights, net.bias, setting.hop, scratch, 1, end)
     return told, widened
 
 
@@ -202,6 +203,8 @@ def _move(module: Module, slot: int) -> None:
         context.learn(module, slot, pace)
         encoder.through_norm(scratch, rows)
     encoder.learn(net, setting.hop, scratch, rows, pace)
+    if net.mean_bias.shape[0] > 0:
+        encoder.average(net, np.float32(max(1.0 / store.clock[STEPS], setting.memory)))
 
 
 @inlined
@@ -228,7 +231,8 @@ def _predicted(module: Module, who: tuple[int, int, int, int], learns: bool) -> 
         loss = _score(module, told, _kind_of(setting, row), learns)
     if learns:
         _fade(store.figures, FALLBACK, float(widened), _share(store.clock[SCORED]))
-        _move(module, slot)
+        if store.clock[SCORED] % setting.every == 0:
+            _move(module, slot)
     return _surprise(store, loss, learns)
 
 
@@ -237,10 +241,15 @@ def _answer(module: Module, x: F32, slot: int, out: F32) -> bool:
     """Write what is given of x [D] to out; returns whether there is something in it to predict."""
     scratch = module.scratch
     seen = encoder.read(x, scratch.x[0])
-    encoder.encode(module.net, module.setting.hop, scratch, 0, 1)
+    net, hop, n = module.net, module.setting.hop, 0
+    if net.mean_bias.shape[0] > 0:
+        encoder.encode(net.mean_weights, net.mean_bias, hop, scratch, 0, 1)
+        for h in range(out.shape[0]):
+            out[h] = scratch.code[0, h]
+        n = out.shape[0]
+    encoder.encode(net.weights, net.bias, hop, scratch, 0, 1)
     context.advance(module, slot)
-    n = 0
-    if module.setting.gives != CONTEXT:
+    if module.setting.gives != CONTEXT and n == 0:
         n = scratch.code.shape[1]
         for h in range(n):
             out[h] = scratch.code[0, h]

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from streamlearn.config import LayerOptions
 from streamlearn.errors import ConfigError
+from streamlearn.part import Place
 
 
 class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
@@ -20,6 +21,31 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
             "a margin (CLAPP); lpl: hold still, spread, differ, without negatives."
         ),
     ] = "infonce"
+    encoder: Annotated[
+        Literal["dense", "convolution"],
+        Meta(
+            description="dense: units see the whole row; convolution: the same units at places "
+            "along its first axis, averaged."
+        ),
+    ] = "dense"
+    field: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 20,
+            description="Samples that a unit sees at each place (convolution).",
+            extra={"unit": "samples"},
+        ),
+    ] = 0
+    stride: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="From place to place (convolution).",
+            extra={"unit": "samples"},
+        ),
+    ] = 1
     steps: Annotated[
         int,
         Meta(
@@ -76,7 +102,7 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=2,
             le=1_000_000,
-            description="Rows that running averages remember (lpl).",
+            description="Rows that running averages remember (lpl, average).",
             extra={"unit": "rows"},
         ),
     ] = 500
@@ -99,6 +125,22 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Literal["code", "context", "both"],
         Meta(description="What the layer writes; a context is a real and an imaginary part (lru)."),
     ] = "code"
+    average: Annotated[
+        bool,
+        Meta(
+            description="Answer with running means of the encoder's weights, for heads that learn "
+            "while codes move."
+        ),
+    ] = False
+    update_every: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Learn from one row of so many; all else goes on with every row.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1
     rate: Annotated[
         float,
         Meta(ge=0.0, le=0.1, description="How far a weight moves in a step (Adam); 0: not at all."),
@@ -115,13 +157,15 @@ _ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "context_units": ("context", ("lru",)),
     "gives": ("context", ("lru",)),
     "decorrelate": ("loss", ("lpl",)),
-    "memory_rows": ("loss", ("lpl",)),
+    "field": ("encoder", ("convolution",)),
+    "stride": ("encoder", ("convolution",)),
+    "average": ("context", ("none",)),
 }
 """Options that mean something only where another has one of these values."""
 
 
-def check(options: GreedyInfomaxOptions) -> None:
-    """Refuse options that would be ignored.
+def check(options: GreedyInfomaxOptions, place: Place) -> None:
+    """Refuse options that would be ignored, or that the rows do not fit.
 
     Raises
     ------
@@ -129,6 +173,28 @@ def check(options: GreedyInfomaxOptions) -> None:
         With a line for each.
 
     """
+    lines = [*_ignored(options), *_misfits(options, place)]
+    if lines:
+        raise ConfigError(lines)
+
+
+def _misfits(options: GreedyInfomaxOptions, place: Place) -> list[str]:
+    lines = []
+    if options.context_units > options.units:
+        lines.append(
+            f"context_units: expected at most units = {options.units}, got "
+            f"{options.context_units}; a unit begins with a code's number each"
+        )
+    length = place.shape_in[0]
+    if options.encoder == "convolution" and not 1 <= options.field <= length:
+        lines.append(
+            f"field: expected 1…{length}, as rows have {length} samples, got {options.field}; set "
+            "field, or cut longer windows"
+        )
+    return lines
+
+
+def _ignored(options: GreedyInfomaxOptions) -> list[str]:
     defaults = {one.name: one.default for one in msgspec.structs.fields(type(options))}
     lines = []
     for name, (key, allowed) in _ONLY.items():
@@ -140,10 +206,10 @@ def check(options: GreedyInfomaxOptions) -> None:
                 f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
                 f"{name} = {value} means nothing; change one of them"
             )
-    if options.context_units > options.units:
+    averages = options.average or options.loss == "lpl"
+    if options.memory_rows != defaults["memory_rows"] and not averages:
         lines.append(
-            f"context_units: expected at most units = {options.units}, got "
-            f"{options.context_units}; a unit begins with a code's number each"
+            'memory_rows: expected loss = "lpl" or average = true beside it, got neither, without '
+            f"which memory_rows = {options.memory_rows} means nothing; change one of them"
         )
-    if lines:
-        raise ConfigError(lines)
+    return lines

@@ -74,12 +74,12 @@ class GreedyInfomax(Rule):
 
     def __init__(self, options: GreedyInfomaxOptions, place: Place) -> None:
         super().__init__(options, place)
-        check(options)
+        check(options, place)
         _check_room(past_bytes(options, place))
-        self._net = new_net(options, place, place.width_in)
+        self._net = new_net(options, place)
         self._past = new_past(options, place, place.live + 1)
         self._store = new_store(options, place)
-        self._setting = tuple(setting_of(options, place, place.width_in))
+        self._setting = tuple(setting_of(options, place))
         self._scratch = self._new_scratch()
 
     @property
@@ -139,7 +139,7 @@ class GreedyInfomax(Rule):
         self.respond(Rows(x, out, np.full(len(x), UNLABELLED, np.int32), 0))
 
     def _new_scratch(self) -> Scratch:
-        return new_scratch(self.options, self.place, 1)
+        return new_scratch(self.options, self.place)
 
     def _run(self, rows: Rows, past: Past, room: Scratch, *, learns: bool) -> None:
         surprise = _surprise_of(rows)

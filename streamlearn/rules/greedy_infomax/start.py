@@ -1,5 +1,6 @@
 """How a module begins: arrays of the right sizes, first weights, options for the kernels."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,21 @@ def steps_of(options: GreedyInfomaxOptions) -> int:
     return 1 if options.loss == "lpl" else options.steps
 
 
+def channels_of(place: Place) -> int:
+    """Numbers of a sample, where rows are several samples."""
+    return math.prod(place.shape_in[1:])
+
+
+def inputs_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """F: inputs of a place."""
+    return options.field * channels_of(place) or place.width_in
+
+
+def places_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """P: places of the encoder in a row."""
+    return (place.shape_in[0] - options.field) // options.stride + 1 if options.field else 1
+
+
 def state_of(options: GreedyInfomaxOptions) -> int:
     """n: complex numbers of a recurrent context, 0 without one."""
     return 0 if options.context == "none" else options.context_units or options.units
@@ -37,15 +53,16 @@ def _negatives_of(options: GreedyInfomaxOptions) -> int:
     return {"infonce": options.negatives, "hinge": 1, "lpl": 0}[options.loss]
 
 
-def setting_of(options: GreedyInfomaxOptions, place: Place, hop: int) -> Setting:
+def setting_of(options: GreedyInfomaxOptions, place: Place) -> Setting:
     """Options as the kernels want them."""
     sources = ("any", "other", "same", "device")
     return Setting(
         seed=place.seed,
-        hop=hop,
+        hop=options.stride * channels_of(place),
         source=sources.index(options.negatives_from),
         warm=options.warm_rows,
         rate=options.rate,
+        every=options.update_every,
         loss=_LOSSES.index(options.loss),
         decorrelate=options.decorrelate,
         context=_CONTEXTS.index(options.context),
@@ -54,9 +71,10 @@ def setting_of(options: GreedyInfomaxOptions, place: Place, hop: int) -> Setting
     )
 
 
-def new_net(options: GreedyInfomaxOptions, place: Place, inputs: int) -> Net:
+def new_net(options: GreedyInfomaxOptions, place: Place) -> Net:
     """W ~ N(0, 1 / F), no biases; every W_k and B the identity."""
     H, K = options.units, 0 if options.loss == "lpl" else options.steps
+    inputs = inputs_of(options, place)
     weights = generator(place.seed).standard_normal((inputs, H), np.float32)
     weights /= np.float32(np.sqrt(inputs))
     C, n = context_of(options), state_of(options)
@@ -69,6 +87,8 @@ def new_net(options: GreedyInfomaxOptions, place: Place, inputs: int) -> Net:
         weights_moments=np.zeros((2, inputs, H), np.float32),
         bias=np.zeros(H, np.float32),
         bias_moments=np.zeros((2, H), np.float32),
+        mean_weights=weights.copy() if options.average else np.zeros((0, H), np.float32),
+        mean_bias=np.zeros(H * options.average, np.float32),
         predict=predict,
         predict_moments=np.zeros((2, *predict.shape), np.float32),
         recurrent=recurrent,
@@ -128,13 +148,13 @@ def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
     )
 
 
-def new_scratch(options: GreedyInfomaxOptions, place: Place, places: int) -> Scratch:
+def new_scratch(options: GreedyInfomaxOptions, place: Place) -> Scratch:
     """Room of the right sizes."""
     H, K, N = options.units, steps_of(options), _negatives_of(options)
     R, C, n = 1 + K + N, context_of(options), state_of(options)
     return Scratch(
         x=np.zeros((R, place.width_in), np.float32),
-        z=np.zeros((R, places, H), np.float32),
+        z=np.zeros((R, places_of(options, place), H), np.float32),
         code=np.zeros((R, H), np.float32),
         factor=np.zeros(R, np.float32),
         delta=np.zeros((R, H), np.float32),

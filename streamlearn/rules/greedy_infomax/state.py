@@ -37,6 +37,10 @@ class Net(NamedTuple):
     """[H]"""
     bias_moments: F32
     """[2, H]"""
+    mean_weights: F32
+    """[F, H] running mean of W; empty where answers come from W itself."""
+    mean_bias: F32
+    """[H]"""
     predict: F32
     """[K, C, H] W_k, contexts x codes."""
     predict_moments: F32
@@ -102,6 +106,8 @@ class Setting(NamedTuple):
     warm: int
     """Rows that vary before anything is learned."""
     rate: float
+    every: int
+    """Rows to one that is learned."""
     loss: int
     """See `INFONCE`."""
     decorrelate: float
