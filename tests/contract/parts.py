@@ -82,6 +82,10 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "greedy_infomax": (
         {"negatives_from": "any", "negatives": 3, "reservoir_rows": 40, "warm_rows": 8},
         {"negatives_from": "same", "steps": 5, "warm_rows": 1, "rate": 0.01},
+        {"loss": "hinge", "average": True, "memory_rows": 30},
+        {"context": "lru", "gives": "both", "context_units": 5, "warm_rows": 8},
+        {"loss": "lpl", "warm_rows": 20, "decorrelate": 3.0, "memory_rows": 50},
+        {"encoder": "convolution", "field": 2, "update_every": 3, "warm_rows": 8},
     ),
     "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
     "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),

@@ -4,37 +4,37 @@ import math
 from typing import Any
 
 import numpy as np
+from naive.adam import Adam
+from naive.greedy_infomax_lru import Moment, Unit
 from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator, uniform
 from streamlearn.part import F32, Arrays, Place, Rows, alone
+from streamlearn.rules.greedy_infomax.start import new_net
 
 Vector = NDArray[np.float64]
 
 _FIGURE_ROWS = 1000
 
 
-class Adam:
-    """Steps of one array of weights."""
-
-    def __init__(self, weights: Vector) -> None:
-        self.w, self.m, self.v = weights, np.zeros_like(weights), np.zeros_like(weights)
-
-    def step(self, gradient: Vector, rate: float, t: int) -> None:
-        """Take the t-th step."""
-        self.m = 0.9 * self.m + 0.1 * gradient
-        self.v = 0.999 * self.v + 0.001 * gradient**2
-        mean, square = self.m / (1 - 0.9**t), self.v / (1 - 0.999**t)
-        self.w = self.w - rate * mean / (np.sqrt(square) + 1e-6)
-
-
 class Code:
     """A row encoded, and how a gradient of its code becomes one of the weights."""
 
-    def __init__(self, twin: "GreedyInfomax", x: Vector) -> None:
+    def __init__(
+        self, twin: "GreedyInfomax", x: Vector, weights: Vector | None = None, bias: Any = None
+    ) -> None:
+        weights = twin.weights.w if weights is None else weights
+        bias = twin.bias.w if bias is None else bias
+        field, stride = twin.options.field or len(x), twin.options.stride
+        if twin.options.field:
+            samples = x.reshape(twin.place.shape_in[0], -1)
+            last = len(samples) - field
+            self.places = [samples[t : t + field].ravel() for t in range(0, last + 1, stride)]
+        else:
+            self.places = [x]
         self.x = x
-        self.a = x @ twin.weights.w + twin.bias.w
-        self.z = np.maximum(self.a, 0)
+        self.a = np.array([place @ weights + bias for place in self.places])
+        self.z = np.maximum(self.a, 0).mean(axis=0)
         self.root = math.sqrt(np.mean(self.z**2) + 1e-4)
         self.zn = self.z / self.root
         self.delta = np.zeros_like(self.zn)
@@ -42,8 +42,12 @@ class Code:
     def gradients(self) -> tuple[Vector, Vector]:
         """Gradients of weights and biases from the collected gradient of the code."""
         dz = (self.delta - self.zn * np.mean(self.delta * self.zn)) / self.root
-        da = dz * (self.a > 0)
-        return np.outer(self.x, da), da
+        return self.through_relu(dz)
+
+    def through_relu(self, dz: Vector) -> tuple[Vector, Vector]:
+        """Gradients of weights and biases from that of z."""
+        da = dz * (self.a > 0) / len(self.places)
+        return np.stack(self.places).T @ da, da.sum(axis=0)
 
 
 def fade(old: float, new: float, rows: float) -> float:
@@ -68,10 +72,17 @@ class GreedyInfomax:
     def __init__(self, options: Any, place: Place) -> None:
         self.options, self.place = options, place
         D, H, K, M = place.width_in, options.units, options.steps, options.reservoir_rows
-        start = generator(place.seed).standard_normal((D, H), np.float32) / math.sqrt(D)
+        K = 1 if options.loss == "lpl" else K
+        F = options.field * math.prod(place.shape_in[1:]) or D
+        start = generator(place.seed).standard_normal((F, H), np.float32) / math.sqrt(F)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
-        self.predict = Adam(np.stack([np.eye(H)] * K))
+        net = new_net(options, place)
+        self.unit = Unit(net._asdict(), H) if options.context == "lru" else None
+        C, n = (2 * self.unit.n, self.unit.n) if self.unit else (H, H)
+        self.predict = Adam(np.stack([np.eye(C, H) * (np.arange(C) < n)[:, None]] * K))
+        self.mean_weights, self.mean_bias = self.weights.w, self.bias.w
         self.past: dict[int, list[Vector]] = {}
+        self.moments: dict[int, list[Moment]] = {}
         self.stored_x = np.zeros((M, D))
         self.stored_of = np.zeros((M, 2), np.int64)
         self.rows = self.stored = self.steps = self.scored = 0
@@ -79,6 +90,7 @@ class GreedyInfomax:
         self.by_step = np.zeros((3, K))
         self.usage = np.ones(H)
         self.surprise = 0.0
+        self.mu, self.C = np.zeros(H), np.zeros((H, H))
 
     def learn(self, rows: Rows) -> None:
         """For each row: write its code, then learn what tells it from rows of elsewhere."""
@@ -86,28 +98,67 @@ class GreedyInfomax:
         for b in range(len(rows.x)):
             slot, begins, stream, device = (int(column[b]) for column in origin)
             if begins:
-                self.past[slot] = []
+                self.past[slot], self.moments[slot] = [], []
             self._learn_row(rows.x[b], rows.out[b], rows.first + b, (slot, stream, device))
 
     def _learn_row(self, x: F32, out: F32, row: int, who: tuple[int, int, int]) -> None:
         slot, stream, device = who
         now = Code(self, scaled(x))
-        out[:] = now.zn
+        moments = self.moments.setdefault(slot, [])
+        if self.unit:
+            moments.append(self.unit.advance(moments[-1] if moments else None, now.zn))
+        answer = (
+            Code(self, now.x, self.mean_weights, self.mean_bias) if self.options.average else now
+        )
+        gives, code = self.options.gives, [] if self.options.gives == "context" else [answer.zn]
+        out[:] = np.concatenate(
+            [*code, *([] if gives == "code" else [self.unit.context(moments[-1])[0]])]
+        )
         self.usage += ((now.z > 0) - self.usage) / _FIGURE_ROWS
         self.rows += 1
         past = self.past.setdefault(slot, [])
         seen = varies(now.x)
         told = {
             k: Code(self, past[-1 - k])
-            for k in range(min(len(past), self.options.steps))
+            for k in range(min(len(past), len(self.by_step[0])))
             if varies(past[-1 - k])
         }
         self.surprise = 0.0
-        if seen and told and self.stored >= self.options.warm_rows:
-            self._predict(now, told, row, (stream, device))
+        warm = self.stored >= self.options.warm_rows
+        if self.options.loss == "lpl":
+            if seen:
+                self._hold_still(now, told.get(0) if warm else None)
+        elif seen and told and warm:
+            self._predict(now, told, row, who)
         if seen:
             self._store(now.x, row, (stream, device))
         past.append(now.x)
+
+    def _hold_still(self, now: Code, before: Code | None) -> None:
+        """Learn from the row before, if there is one, and from the averages of all."""
+        H, share = len(now.z), max(1 / (self.stored + 1), 1 / self.options.memory_rows)
+        away, v = now.z - self.mu, np.diag(self.C)
+        other = (self.C - np.diag(v)) @ away
+        push = self.options.decorrelate / H * other - away / (v + 1e-4)
+        self.mu = self.mu + share * away
+        self.C = (1 - share) * (self.C + share * np.outer(away, away))
+        if before is None:
+            return
+        loss = 1 - now.zn @ before.zn / H
+        self._note_step(0, loss, won=False)
+        self._note(loss, 0.0, widened=False)
+        if (self.scored - 1) % self.options.update_every:
+            return
+        self.steps += 1
+        dW, db = now.through_relu(now.z - before.z + push)
+        self._step_encoder(dW, db)
+
+    def _step_encoder(self, dW: Vector, db: Vector) -> None:
+        self.weights.step(dW, self.options.rate, self.steps)
+        self.bias.step(db, self.options.rate, self.steps)
+        share = max(1 / self.steps, 1 / self.options.memory_rows)
+        self.mean_weights = self.mean_weights + share * (self.weights.w - self.mean_weights)
+        self.mean_bias = self.mean_bias + share * (self.bias.w - self.mean_bias)
 
     def _candidates(self, stream: int, device: int) -> tuple[list[int], bool]:
         held = min(self.stored, len(self.stored_x))
@@ -125,34 +176,66 @@ class GreedyInfomax:
                 return np.flatnonzero(circles[circle]).tolist(), circle != source
         return [], True
 
-    def _predict(self, now: Code, told: dict[int, Code], row: int, of: tuple[int, int]) -> None:
-        fits, widened = self._candidates(*of)
-        draws = (uniform(self.place.seed, row, 16 + j) for j in range(self.options.negatives))
+    def _predict(
+        self, now: Code, told: dict[int, Code], row: int, who: tuple[int, int, int]
+    ) -> None:
+        fits, widened = self._candidates(*who[1:])
+        count = 1 if self.options.loss == "hinge" else self.options.negatives
+        own = uniform(self.place.seed, row, 1) < 0.5
+        draws = (uniform(self.place.seed, row, 16 + j) for j in range(count))
         negatives = [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws]
         H, dP = len(now.zn), np.zeros_like(self.predict.w)
-        losses, wins = [], []
+        losses, wins, slopes_of = [], [], {}
         for k, before in told.items():
             # W_k is stored contexts x codes.
-            query = before.zn @ self.predict.w[k] / H
+            context = self._context(before, who[0], k)
+            query = context @ self.predict.w[k] / H
             codes = [now, *negatives]
-            loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]))
+            loss, won, slopes = self._slopes(np.array([code.zn @ query for code in codes]), own=own)
             slopes = slopes / len(told)
             error = sum(a * code.zn for a, code in zip(slopes, codes, strict=True))
             for a, code in zip(slopes, codes, strict=True):
                 code.delta += a * query
-            before.delta += self.predict.w[k] @ error / H
-            dP[k] = np.outer(before.zn, error) / H
+            slopes_of[k] = self.predict.w[k] @ error / H
+            dP[k] = np.outer(context, error) / H
             losses.append(loss)
             wins.append(won)
-            count = self.by_step[2, k]
-            self.by_step[0, k] = fade(self.by_step[0, k], loss, count)
-            self.by_step[1, k] = fade(self.by_step[1, k], won, count)
-            self.by_step[2, k] += 1
+            self._note_step(k, loss, won=won)
         self._note(float(np.mean(losses)), float(np.mean(wins)), widened=widened)
+        if (self.scored - 1) % self.options.update_every:
+            return
+        self._step_contexts(told, slopes_of, who[0])
         self._step([now, *told.values(), *negatives], dP)
 
-    def _slopes(self, scores: Vector) -> tuple[float, bool, Vector]:
+    def _context(self, before: Code, slot: int, k: int) -> Vector:
+        """What was said k + 1 rows ago; the newest moment is that of the row itself."""
+        return self.unit.context(self.moments[slot][-2 - k])[0] if self.unit else before.zn
+
+    def _step_contexts(self, told: dict[int, Code], slopes: dict[int, Vector], slot: int) -> None:
+        if not self.unit:
+            for k, before in told.items():
+                before.delta += slopes[k]
+            return
+        lines, mix = np.zeros_like(self.unit.lines.w), np.zeros_like(self.unit.mix.w)
+        for k, before in told.items():
+            found = self.unit.gradients(self.moments[slot][-2 - k], slopes[k])
+            lines, mix = lines + found[0], mix + found[1]
+            before.delta += found[2]
+        self.unit.step(lines, mix, self.options.rate, self.steps + 1)
+
+    def _note_step(self, k: int, loss: float, *, won: bool) -> None:
+        rows = self.by_step[2, k]
+        self.by_step[0, k] = fade(self.by_step[0, k], loss, rows)
+        self.by_step[1, k] = fade(self.by_step[1, k], won, rows)
+        self.by_step[2, k] += 1
+
+    def _slopes(self, scores: Vector, *, own: bool) -> tuple[float, bool, Vector]:
         """Loss, whether the row won, and dL/d scores."""
+        if self.options.loss == "hinge":
+            f, g = scores
+            loss = (max(0, 1 - f) + max(0, 1 + g)) / 2
+            slopes = [-1.0, 0] if own and f < 1 else [0, 1.0] if not own and g > -1 else [0, 0]
+            return loss, bool(f > g), np.array(slopes)
         p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
         loss = -math.log(p[0])
         slopes = p.copy()
@@ -175,8 +258,7 @@ class GreedyInfomax:
         self.steps += 1
         gradients = [code.gradients() for code in codes]
         self.predict.step(dP, self.options.rate, self.steps)
-        self.weights.step(sum(dW for dW, _ in gradients), self.options.rate, self.steps)
-        self.bias.step(sum(db for _, db in gradients), self.options.rate, self.steps)
+        self._step_encoder(sum(dW for dW, _ in gradients), sum(db for _, db in gradients))
 
     def _store(self, x: Vector, row: int, of: tuple[int, int]) -> None:
         M = len(self.stored_x)
@@ -189,10 +271,20 @@ class GreedyInfomax:
         return {
             "weights": self.weights.w,
             "bias": self.bias.w,
-            "predict": self.predict.w,
-            "stored_x": self.stored_x,
-            "stored_stream": self.stored_of[:, 0],
+            **({"mean_weights": self.mean_weights} if self.options.average else {}),
+            **(self._averages() if self.options.loss == "lpl" else self._contrast()),
             "clock": np.array([self.rows, self.stored, self.steps, self.scored]),
             "by_step": self.by_step,
             "usage": self.usage,
+        }
+
+    def _averages(self) -> Arrays:
+        return {"mean": self.mu, "covariance": self.C}
+
+    def _contrast(self) -> Arrays:
+        return {
+            "predict": self.predict.w,
+            **(self.unit.arrays() if self.unit else {}),
+            "stored_x": self.stored_x,
+            "stored_stream": self.stored_of[:, 0],
         }

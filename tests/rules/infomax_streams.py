@@ -19,7 +19,12 @@ def module(
     seed: int = 3,
 ) -> GreedyInfomax:
     """A small module with room for some streams."""
-    given = {"units": 16, "negatives": 8, "warm_rows": 16, "reservoir_rows": 200} | options
+    given: dict[str, Any] = {"units": 16, "warm_rows": 16}
+    if options.get("loss") != "lpl":
+        given["reservoir_rows"] = 200
+    if "loss" not in options:
+        given["negatives"] = 8
+    given |= options
     place = Place(int(np.prod(shape)), shape, 0, seed, live=live)
     return GreedyInfomax(GreedyInfomaxOptions(rule="greedy_infomax", **given), place)
 

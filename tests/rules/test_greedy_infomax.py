@@ -7,12 +7,22 @@ import pytest
 from naive.greedy_infomax import GreedyInfomax as Twin
 from rules.infomax_streams import STREAMS, by_turns, learn, module, noise, state, turning
 
+from streamlearn.errors import ConfigError
 from streamlearn.part import Origin, Rows
 from streamlearn.rules.greedy_infomax import GreedyInfomax
 
 pytestmark = pytest.mark.xdist_group("greedy_infomax")
 
 SOURCES = ("other", "same", "device", "any")
+EVERY = (
+    *({"negatives_from": source, "steps": 3} for source in SOURCES),
+    {"loss": "hinge"},
+    {"loss": "lpl"},
+    {"loss": "lpl", "encoder": "convolution", "field": 5, "stride": 3, "average": True},
+    {"encoder": "convolution", "field": 4, "stride": 2, "update_every": 5},
+    {"context": "lru", "gives": "both", "steps": 3},
+)
+"""Options that between them take every way through the equations."""
 
 
 def twin_of(part: GreedyInfomax) -> Twin:
@@ -20,10 +30,10 @@ def twin_of(part: GreedyInfomax) -> Twin:
     return Twin(part.options, part.place)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_streams_by_turns_are_those_of_the_slow_twin(source: str) -> None:
+@pytest.mark.parametrize("changed", EVERY, ids=str)
+def test_streams_by_turns_are_those_of_the_slow_twin(changed: dict[str, Any]) -> None:
     """With several streams, some of which begin anew, every row is that of the equations."""
-    part = module({"negatives_from": source, "steps": 3})
+    part = module(changed)
     twin, x = twin_of(part), turning(120)
     origin = by_turns(120)
     origin.begins[50::17] = 1
@@ -36,7 +46,7 @@ def test_streams_by_turns_are_those_of_the_slow_twin(source: str) -> None:
         np.testing.assert_allclose(surprise, twin.surprise, 5e-3, 5e-3)
     for name, array in twin.arrays().items():
         np.testing.assert_allclose(part.arrays()[name], array, 2e-3, 2e-4, err_msg=name)
-    np.testing.assert_allclose(part.gauges()["fallback_share"], twin.fallback, 1e-6)
+    np.testing.assert_allclose(part.gauges().get("fallback_share", 0), twin.fallback, 1e-6)
 
 
 def test_negatives_come_from_where_they_should() -> None:
@@ -65,6 +75,24 @@ def test_contrast_is_learned_where_there_is_something_to_foresee() -> None:
     assert abs(seen["noise"] - chance) < 0.06
 
 
+def test_the_margin_is_learned() -> None:
+    """One negative and a margin teach to tell rows from others too."""
+    part = module({"loss": "hinge"})
+    learn(part, turning(3000), by_turns(3000))
+    assert part.gauges()["accuracy"] > 0.8
+    assert part.gauges()["loss"] < 0.6
+
+
+def test_codes_collapse_unless_they_are_kept_apart() -> None:
+    """Without decorrelation the rank of the codes falls, with it they stay about as they began."""
+    ranks = {}
+    for strength in (0.0, 1.0):
+        part = module({"loss": "lpl", "decorrelate": strength, "units": 32, "rate": 3e-3})
+        learn(part, turning(8000), by_turns(8000))
+        ranks[strength] = part.gauges()["rank"]
+    assert ranks[0.0] < 0.6 * ranks[1.0]
+
+
 def test_learning_beats_the_first_weights() -> None:
     """The same module that never moves does worse on the same rows."""
     losses = {}
@@ -75,13 +103,61 @@ def test_learning_beats_the_first_weights() -> None:
     assert losses[1e-3] < 0.8 * losses[0.0]
 
 
-def test_streams_do_not_mix() -> None:
+def test_only_every_nth_row_moves_weights() -> None:
+    """With `update_every` all but the weights goes on with every row."""
+    every, some = module({}), module({"update_every": 4})
+    for part in (every, some):
+        learn(part, turning(300), by_turns(300))
+    clocks = every.arrays()["clock"], some.arrays()["clock"]
+    assert clocks[0].tolist()[3] == clocks[1].tolist()[3] == clocks[0][2]
+    assert clocks[1][2] == -(-clocks[1][3] // 4)
+    np.testing.assert_array_equal(every.arrays()["stored_x"], some.arrays()["stored_x"])
+
+
+def test_averaged_answers_move_less() -> None:
+    """Codes of the same rows change less between two moments when weights are averaged."""
+    moved = {}
+    asked = turning(50, seed=4)
+    for average in (False, True):
+        part = module({"average": average, "rate": 0.01})
+        learn(part, turning(2000), by_turns(2000))
+        answers = []
+        for first in (2000, 2040):
+            out = np.zeros((50, part.width_out), np.float32)
+            part.infer(asked, out)
+            answers.append(out)
+            learn(part, turning(40, seed=first), by_turns(40, begin=False), first)
+        moved[average] = float(np.abs(answers[0] - answers[1]).mean())
+    assert moved[True] < 0.5 * moved[False]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"loss": "lpl", "context": "lru"}, "context: expected loss"),
+        ({"field": 3}, "field: expected encoder"),
+        ({"encoder": "convolution"}, "field: expected 1…12"),
+        ({"encoder": "convolution", "field": 13}, "field: expected 1…12"),
+        ({"memory_rows": 20}, "memory_rows: expected loss"),
+        ({"gives": "context"}, "gives: expected context"),
+        ({"context": "lru", "context_units": 17}, "context_units: expected at most"),
+        ({"context": "lru", "average": True}, "average: expected context"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(options: dict[str, Any], line: str) -> None:
+    """Options that mean nothing beside others, or that rows do not fit, are named."""
+    with pytest.raises(ConfigError, match=line):
+        module(options)
+
+
+@pytest.mark.parametrize("changed", [{}, {"context": "lru", "gives": "both"}], ids=str)
+def test_streams_do_not_mix(changed: dict[str, Any]) -> None:
     """Where nothing is learned, every stream is answered by turns as it would be alone."""
     x = turning(200)
-    part = module({"rate": 0.0})
+    part = module({"rate": 0.0, **changed})
     together, _ = learn(part, x, by_turns(200), how="follow")
     for stream in range(STREAMS):
-        alone = module({"rate": 0.0})
+        alone = module({"rate": 0.0, **changed})
         mine = slice(stream, None, STREAMS)
         origin = Origin(*(np.ascontiguousarray(column[mine]) for column in by_turns(200)))
         own, _ = learn(alone, np.ascontiguousarray(x[mine]), origin, how="follow")
@@ -110,6 +186,12 @@ def test_following_moves_no_weight() -> None:
     learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
     changed = {name for name, bits in state(part).items() if bits != before[name]}
     assert changed == {"past_x", "past_rows"}
+    part = module({"context": "lru"})
+    learn(part, turning(300), by_turns(300))
+    before = state(part)
+    learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
+    changed = {name for name, bits in state(part).items() if bits != before[name]}
+    assert changed == {f"past_{name}" for name in ("x", "rows", "context", "trace", "trace_mix")}
 
 
 def test_asking_changes_nothing_and_knows_streams() -> None:
@@ -166,7 +248,7 @@ def test_rows_without_variance_teach_nothing() -> None:
     assert (surprise == 0).all()
 
 
-@pytest.mark.parametrize("changed", [{}, {"steps": 5}])
+@pytest.mark.parametrize("changed", EVERY, ids=str)
 def test_streams_are_restored(changed: dict[str, Any]) -> None:
     """A module into which the arrays are copied goes on with every stream."""
     x, origin = turning(400), by_turns(400)

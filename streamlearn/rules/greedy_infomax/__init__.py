@@ -9,6 +9,11 @@ An encoder turns a row into a code, z = relu(W x + b) and zn = z / sqrt(mean(z²
 negatives: past rows, kept as they came in and encoded anew, so that the gradient goes through them
 too (`sampling`, `contrast`). Each row is one step of Adam (`adam`).
 
+With `loss = "hinge"` one negative and a margin take the place of many; with `loss = "lpl"` there
+are no negatives at all (`lpl`).
+
+With `context = "lru"` rows are told from what a recurrent unit made of all codes before (`lru`).
+
 Rows are scaled to a root mean square of at most 10 before they are encoded. Rows whose inputs all
 agree are answered, but neither learned nor stored.
 """

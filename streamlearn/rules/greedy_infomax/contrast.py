@@ -10,6 +10,10 @@ W_k begins as the identity, so scores begin as cosines. With a_j = dL/d f_j and 
 
     d z_j = sum over k of a_jk q_k,   d W_k = e_k c^T / H,   d c = W_k^T e_k / H
 
+The hinge has one negative and learns from the row or from it, by a throw of a coin (Illing et al.,
+Local plasticity rules can learn deep representations using self-supervised contrastive predictions,
+arXiv 2010.08262): max(0, 1 - f_0) or max(0, 1 + f_1); the loss shown is the mean of both.
+
 A step of W_k costs more than all else: a row of it is read once, for d c and for its own step.
 
 H units, C numbers of a context, K steps, N negatives. W_k is stored contexts x codes [C, H].
@@ -23,6 +27,9 @@ from streamlearn.kernels import inlined
 from streamlearn.part import F32
 from streamlearn.rules.greedy_infomax.adam import Pace, step
 from streamlearn.rules.greedy_infomax.state import Net, Scratch
+
+BY_SOFTMAX, BY_ROW, BY_NEGATIVE = range(3)
+"""What a row is learned by."""
 
 
 @inlined
@@ -71,6 +78,15 @@ def _softmax_slopes(score: F32, share: np.float32) -> float:
 
 
 @inlined
+def _hinge_slopes(score: F32, share: np.float32, own: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Turn scores [2] into share times the slopes of the row's own loss, or of the negative's."""
+    f, g = score[0], score[1]
+    score[0] = -share if own and f < 1 else np.float32(0)
+    score[1] = share if not own and g > -1 else np.float32(0)
+    return float(0.5 * (max(0.0, 1.0 - f) + max(0.0, 1.0 + g)))
+
+
+@inlined
 def _wins(score: F32) -> bool:
     """Whether the row scores higher than every negative."""
     best = np.float32(-np.inf)
@@ -80,14 +96,21 @@ def _wins(score: F32) -> bool:
 
 
 @inlined
-def compare(net: Net, scratch: Scratch, k: int, share: np.float32) -> tuple[float, bool]:
-    """Write q_k, e_k and what step k + 1 adds to d zn; returns its loss and whether the row won."""
+def compare(net: Net, scratch: Scratch, k: int, kind: int, told: int) -> tuple[float, bool]:
+    """Write q_k, e_k and what step k + 1 adds to d zn; returns its loss and whether the row won.
+
+    kind is one of `BY_SOFTMAX`, `BY_ROW` and `BY_NEGATIVE`; `told` steps share the gradient.
+    """
+    share = np.float32(1.0 / told)
     score, code, q, e = scratch.score, scratch.code, scratch.query[k], scratch.error[k]
-    write_query(net.predict[k], code[1 + k], q)
+    write_query(net.predict[k], scratch.context[1 + k], q)
     for j in range(score.shape[0]):
         score[j] = dot(code[_row_of(j, scratch)], q)
     won = _wins(score)
-    loss = _softmax_slopes(score, share)
+    if kind == BY_SOFTMAX:
+        loss = _softmax_slopes(score, share)
+    else:
+        loss = _hinge_slopes(score, share, kind == BY_ROW)
     for j in range(score.shape[0]):
         r, a = _row_of(j, scratch), score[j]
         z, delta = code[r], scratch.delta[r]
@@ -99,14 +122,16 @@ def compare(net: Net, scratch: Scratch, k: int, share: np.float32) -> tuple[floa
 
 @inlined
 def learn(net: Net, scratch: Scratch, k: int, pace: Pace) -> None:
-    """Move W_{k+1} and write d c, of the row k + 1 before, to its place in scratch.delta."""
+    """Move W_{k+1} and write d c, of the context k + 1 rows ago, to scratch.slope."""
     weights, moments = net.predict[k], net.predict_moments
-    c, e, dc, g = scratch.code[1 + k], scratch.error[k], scratch.delta[1 + k], scratch.gradient
+    c, e, dc, g = scratch.context[1 + k], scratch.error[k], scratch.slope[k], scratch.gradient
+    codes = scratch.state.shape[1] == 0
     share = np.float32(1.0 / e.shape[0])
     for i in range(weights.shape[0]):
         part = share * c[i]
-        if part != 0:
-            dc[i] += share * dot(weights[i], e)
+        # Units of a code that are silent do not learn.
+        if part != 0 or not codes:
+            dc[i] = share * dot(weights[i], e)
         for h in range(e.shape[0]):
             g[h] = part * e[h]
         step(weights[i], moments[0, k, i], moments[1, k, i], g, pace)

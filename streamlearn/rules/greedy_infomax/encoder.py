@@ -1,6 +1,7 @@
 """The encoder: z = mean over the places p of relu(W x_p + b), and zn = z / sqrt(mean(z²) + 1e-4).
 
-A dense encoder has one place, the whole row. With d zn = dL/d zn,
+A dense encoder has one place, the whole row; a convolution along the first axis of rows [T, C] has
+one every `stride` samples, of `field` samples each. With d zn = dL/d zn,
 
     d z = (d zn - zn mean(d zn zn)) / sqrt(mean(z²) + 1e-4)
     d a_p = d z 1[a_p > 0] / places,   d W = sum over rows and places of x_p d a_p
@@ -90,15 +91,15 @@ def _normalise(z: F32, code: F32) -> np.float32:
 
 
 @inlined
-def encode(net: Net, hop: int, scratch: Scratch, begin: int, end: int) -> None:
+def encode(weights: F32, bias: F32, hop: int, scratch: Scratch, begin: int, end: int) -> None:
     """Write activities z, codes zn and factors zn / z of the rows begin:end in scratch."""
-    z, bias = scratch.z, net.bias
+    z = scratch.z
     for r in range(begin, end):
         for p in range(z.shape[1]):
             a = z[r, p]
             for h in range(a.shape[0]):
                 a[h] = bias[h]
-    _product(net.weights, hop, scratch, begin, end)
+    _product(weights, hop, scratch, begin, end)
     for r in range(begin, end):
         scratch.factor[r] = _normalise(z[r], scratch.code[r])
 
@@ -173,3 +174,18 @@ def learn(net: Net, hop: int, scratch: Scratch, rows: int, pace: Pace) -> None:
         step(net.weights[i], net.weights_moments[0, i], net.weights_moments[1, i], g, pace)
     _bias_gradient(scratch, rows, g)
     step(net.bias, net.bias_moments[0], net.bias_moments[1], g, pace)
+
+
+@inlined
+def _follow_slowly(mean: F32, values: F32, share: np.float32) -> None:
+    """Let mean [H] go a share of the way to values [H]."""
+    for h in range(mean.shape[0]):
+        mean[h] += share * (values[h] - mean[h])
+
+
+@inlined
+def average(net: Net, share: np.float32) -> None:
+    """Take weights and biases into their running means, where there are any."""
+    for i in range(net.mean_weights.shape[0]):
+        _follow_slowly(net.mean_weights[i], net.weights[i], share)
+    _follow_slowly(net.mean_bias, net.bias, share)

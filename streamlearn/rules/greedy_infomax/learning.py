@@ -10,13 +10,17 @@ import numpy as np
 
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32
-from streamlearn.rules.greedy_infomax import contrast, encoder, sampling
+from streamlearn.rules.greedy_infomax import context, contrast, encoder, lpl, sampling
 from streamlearn.rules.greedy_infomax.adam import pace_of
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
+    CODE,
+    CONTEXT,
     F64,
     FALLBACK,
+    HINGE,
     LOSS,
+    LPL,
     MEAN,
     ROWS,
     SCORED,
@@ -24,6 +28,7 @@ from streamlearn.rules.greedy_infomax.state import (
     STEPS,
     STORED,
     SURPRISE,
+    Module,
     Net,
     Past,
     Plain,
@@ -77,25 +82,37 @@ def _clear(scratch: Scratch) -> None:
 
 
 @inlined
-def _score(net: Net, store: Store, scratch: Scratch, told: int, notes: bool) -> float:  # noqa: FBT001  numba takes no keywords
+def _note_step(store: Store, k: int, loss: float, won: bool) -> None:  # noqa: FBT001  numba takes no keywords
+    """Move the figures of step k + 1."""
+    by_step = store.by_step[:, k]
+    share = _share(by_step[2])
+    _fade(by_step, 0, loss, share)
+    _fade(by_step, 1, 1.0 if won else 0.0, share)
+    by_step[2] += 1.0
+
+
+@inlined
+def _note(store: Store, loss: float, wins: float) -> None:
+    """Move the figures of a row: its mean loss, and at which share of steps it won."""
+    share = _share(store.clock[SCORED])
+    _fade(store.figures, LOSS, loss, share)
+    _fade(store.figures, ACCURACY, wins, share)
+
+
+@inlined
+def _score(module: Module, told: int, kind: int, notes: bool) -> float:  # noqa: FBT001  numba takes no keywords
     """Hold the row against the negatives at every step ahead; returns the mean loss."""
     total, wins = 0.0, 0
-    for k in range(scratch.told.shape[0]):
-        if scratch.told[k] == 0:
+    for k in range(module.scratch.told.shape[0]):
+        if module.scratch.told[k] == 0:
             continue
-        loss, won = contrast.compare(net, scratch, k, np.float32(1.0 / told))
+        loss, won = contrast.compare(module.net, module.scratch, k, kind, told)
         total += loss
         wins += int(won)
         if notes:
-            by_step = store.by_step[:, k]
-            share = _share(by_step[2])
-            _fade(by_step, 0, loss, share)
-            _fade(by_step, 1, 1.0 if won else 0.0, share)
-            by_step[2] += 1.0
+            _note_step(module.store, k, loss, won)
     if notes:
-        share = _share(store.clock[SCORED])
-        _fade(store.figures, LOSS, total / told, share)
-        _fade(store.figures, ACCURACY, wins / told, share)
+        _note(module.store, total / told, wins / told)
     return total / told
 
 
@@ -118,18 +135,6 @@ def _surprise(store: Store, loss: float, notes: bool) -> float:  # noqa: FBT001 
 
 
 @inlined
-def _learn_row(net: Net, store: Store, setting: Setting, scratch: Scratch) -> None:
-    """One step of all weights by the gradients in scratch."""
-    store.clock[STEPS] += 1
-    pace = pace_of(setting.rate, store.clock[STEPS])
-    for k in range(scratch.told.shape[0]):
-        contrast.learn(net, scratch, k, pace)
-    R = scratch.code.shape[0]
-    encoder.through_norm(scratch, R)
-    encoder.learn(net, setting.hop, scratch, R, pace)
-
-
-@inlined
 def _note_code(store: Store, code: F32) -> None:
     """Keep the code [H] for the gauges, and how often units are active."""
     recent = store.recent[store.clock[ROWS] % store.recent.shape[0]]
@@ -143,8 +148,10 @@ def _note_code(store: Store, code: F32) -> None:
 
 
 @inlined
-def _remember(past: Past, slot: int, x: F32) -> None:
+def _remember(module: Module, slot: int, x: F32) -> None:
     """Put the row x [D] behind the others of its stream."""
+    past = module.past
+    context.remember(module, slot)
     row = past.x[slot, past.rows[slot] % past.x.shape[1]]
     for i in range(x.shape[0]):
         row[i] = x[i]
@@ -152,31 +159,104 @@ def _remember(past: Past, slot: int, x: F32) -> None:
 
 
 @inlined
-def _predicted(
-    net: Net,
-    store: Store,
-    setting: Setting,
-    scratch: Scratch,
-    told: int,
-    who: tuple[int, int, int],
-    learns: bool,  # noqa: FBT001  numba takes no keywords
-) -> float:
-    """Score the row in scratch against negatives and learn from it; returns its surprise.
+def _kind_of(setting: Setting, row: int) -> int:
+    """What the row is learned by, see `contrast.compare`."""
+    if setting.loss != HINGE:
+        return contrast.BY_SOFTMAX
+    own = sampling.falls_on_the_row(setting, row)
+    return contrast.BY_ROW if own else contrast.BY_NEGATIVE
 
-    who: (number of the row, its stream, its device).
+
+@inlined
+def _gather(module: Module, who: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Encode all that the row in scratch is held against.
+
+    Returns from how many rows it can be told, and whether negatives came from a wider circle.
     """
-    row, stream, device = who
-    n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
-    if n == 0:
+    _, past, store, setting, scratch = module
+    row, slot, stream, device = who
+    if store.clock[STORED] < setting.warm:
+        return 0, 0
+    told, widened = _recall(past, slot, scratch), 0
+    if told > 0 and setting.loss != LPL:
+        n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
+        if n == 0:
+            return 0, 0
+        sampling.draw(store, setting, row, n, scratch)
+    if told > 0:
+        net, end = module.net, scratch.x.shape[0]
+        encoder.encode(net.weights, net.bias, setting.hop, scratch, 1, end)
+    return told, widened
+
+
+@inlined
+def _move(module: Module, slot: int) -> None:
+    """One step of all weights by the gradients in scratch."""
+    net, _, store, setting, scratch = module
+    store.clock[STEPS] += 1
+    pace = pace_of(setting.rate, store.clock[STEPS])
+    rows = 1
+    if setting.loss != LPL:
+        rows = scratch.code.shape[0]
+        for k in range(scratch.told.shape[0]):
+            contrast.learn(net, scratch, k, pace)
+        context.learn(module, slot, pace)
+        encoder.through_norm(scratch, rows)
+    encoder.learn(net, setting.hop, scratch, rows, pace)
+    if net.mean_bias.shape[0] > 0:
+        encoder.average(net, np.float32(max(1.0 / store.clock[STEPS], setting.memory)))
+
+
+@inlined
+def _predicted(module: Module, who: tuple[int, int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
+    """Hold the row in scratch against others and learn from it; returns its surprise.
+
+    who: (number of the row, its slot, its stream, its device).
+    """
+    _, _, store, setting, scratch = module
+    row, slot, _, _ = who
+    told, widened = _gather(module, who)
+    if setting.loss == LPL and learns:
+        lpl.collect(store, setting, scratch)
+    if told == 0:
         return 0.0
-    sampling.draw(store, setting, row, n, scratch)
-    encoder.encode(net, setting.hop, scratch, 1, scratch.x.shape[0])
-    _clear(scratch)
-    loss = _score(net, store, scratch, told, learns)
+    if setting.loss == LPL:
+        loss = lpl.pull(scratch)
+        if learns:
+            _note_step(store, 0, loss, False)
+            _note(store, loss, 0.0)
+    else:
+        _clear(scratch)
+        context.recall(module, slot)
+        loss = _score(module, told, _kind_of(setting, row), learns)
     if learns:
         _fade(store.figures, FALLBACK, float(widened), _share(store.clock[SCORED]))
-        _learn_row(net, store, setting, scratch)
+        if store.clock[SCORED] % setting.every == 0:
+            _move(module, slot)
     return _surprise(store, loss, learns)
+
+
+@inlined
+def _answer(module: Module, x: F32, slot: int, out: F32) -> bool:
+    """Write what is given of x [D] to out; returns whether there is something in it to predict."""
+    scratch = module.scratch
+    seen = encoder.read(x, scratch.x[0])
+    net, hop, n = module.net, module.setting.hop, 0
+    if net.mean_bias.shape[0] > 0:
+        encoder.encode(net.mean_weights, net.mean_bias, hop, scratch, 0, 1)
+        for h in range(out.shape[0]):
+            out[h] = scratch.code[0, h]
+        n = out.shape[0]
+    encoder.encode(net.weights, net.bias, hop, scratch, 0, 1)
+    context.advance(module, slot)
+    if module.setting.gives != CONTEXT and n == 0:
+        n = scratch.code.shape[1]
+        for h in range(n):
+            out[h] = scratch.code[0, h]
+    if module.setting.gives != CODE:
+        for i in range(scratch.context.shape[1]):
+            out[n + i] = scratch.context[0, i]
+    return seen
 
 
 @kernel
@@ -192,26 +272,23 @@ def run(
     """
     x, out, surprise, first, learns = rows
     slots, begins, streams, devices = origin
-    the_net, the_past, the_store = Net(*net), Past(*past), Store(*store)
-    setting, scratch = Setting(*numbers), Scratch(*room)
+    module = Module(Net(*net), Past(*past), Store(*store), Setting(*numbers), Scratch(*room))
     for b in range(x.shape[0]):
-        slot, row = slots[b], first + b
         if begins[b]:
-            the_past.rows[slot] = 0
-        seen = encoder.read(x[b], scratch.x[0])
-        encoder.encode(the_net, setting.hop, scratch, 0, 1)
-        for h in range(out.shape[1]):
-            out[b, h] = scratch.code[0, h]
+            module.past.rows[slots[b]] = 0
+        seen = _answer(module, x[b], slots[b], out[b])
         if learns:
-            _note_code(the_store, scratch.code[0])
-        found, told = 0.0, 0
-        if seen and (learns or b < surprise.shape[0]) and the_store.clock[STORED] >= setting.warm:
-            told = _recall(the_past, slot, scratch)
-        if told > 0:
-            who = row, streams[b], devices[b]
-            found = _predicted(the_net, the_store, setting, scratch, told, who, learns)
-        if b < surprise.shape[0]:
+            _note_code(module.store, module.scratch.code[0])
+        wanted = b < surprise.shape[0]
+        found = 0.0
+        if seen and (learns or wanted):
+            who = first + b, slots[b], streams[b], devices[b]
+            found = _predicted(module, who, learns)
+        if wanted:
             surprise[b, 0] = np.float32(found)
         if seen and learns:
-            sampling.keep(the_store, setting, row, scratch.x[0], (streams[b], devices[b]))
-        _remember(the_past, slot, scratch.x[0])
+            origin_of_it = streams[b], devices[b]
+            sampling.keep(
+                module.store, module.setting, first + b, module.scratch.x[0], origin_of_it
+            )
+        _remember(module, slots[b], module.scratch.x[0])

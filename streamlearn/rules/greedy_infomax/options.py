@@ -1,16 +1,51 @@
 """What a module of Greedy InfoMax can be told, and which options go together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
 from streamlearn.config import LayerOptions
+from streamlearn.errors import ConfigError
+from streamlearn.part import Place
 
 
 class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
     """Greedy InfoMax (Löwe et al. 2019): learns what tells a stream's next rows."""
 
     units: Annotated[int, Meta(ge=1, le=65536, description="Numbers in a code.")] = 128
+    loss: Annotated[
+        Literal["infonce", "hinge", "lpl"],
+        Meta(
+            description="infonce: tell the row from all negatives by a softmax; hinge: from one by "
+            "a margin (CLAPP); lpl: hold still, spread, differ, without negatives."
+        ),
+    ] = "infonce"
+    encoder: Annotated[
+        Literal["dense", "convolution"],
+        Meta(
+            description="dense: units see the whole row; convolution: the same units at places "
+            "along its first axis, averaged."
+        ),
+    ] = "dense"
+    field: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 20,
+            description="Samples that a unit sees at each place (convolution).",
+            extra={"unit": "samples"},
+        ),
+    ] = 0
+    stride: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="From place to place (convolution).",
+            extra={"unit": "samples"},
+        ),
+    ] = 1
     steps: Annotated[
         int,
         Meta(
@@ -25,7 +60,7 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=4096,
-            description="Rows that a row is told from at every step.",
+            description="Rows that a row is told from at every step (infonce).",
             extra={"unit": "rows"},
         ),
     ] = 16
@@ -50,11 +85,131 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1 << 20,
-            description="Rows that are stored before anything is learned.",
+            description="Rows that come before anything is learned.",
             extra={"unit": "rows"},
         ),
     ] = 64
+    decorrelate: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="How strongly units are kept from saying the same (lpl); 0: they collapse.",
+        ),
+    ] = 1.0
+    memory_rows: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=1_000_000,
+            description="Rows that running averages remember (lpl, average).",
+            extra={"unit": "rows"},
+        ),
+    ] = 500
+    context: Annotated[
+        Literal["none", "lru"],
+        Meta(
+            description="What rows ahead are told from: the code alone, or a linear recurrent unit "
+            "that reads all codes, learned along the stream."
+        ),
+    ] = "none"
+    context_units: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65536,
+            description="Complex numbers of the recurrent unit; 0: as many as units (lru).",
+        ),
+    ] = 0
+    gives: Annotated[
+        Literal["code", "context", "both"],
+        Meta(description="What the layer writes; a context is a real and an imaginary part (lru)."),
+    ] = "code"
+    average: Annotated[
+        bool,
+        Meta(
+            description="Answer with running means of the encoder's weights, for heads that learn "
+            "while codes move."
+        ),
+    ] = False
+    update_every: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Learn from one row of so many; all else goes on with every row.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1
     rate: Annotated[
         float,
         Meta(ge=0.0, le=0.1, description="How far a weight moves in a step (Adam); 0: not at all."),
     ] = 1e-3
+
+
+_CONTRAST: Final = ("infonce", "hinge")
+_ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "steps": ("loss", _CONTRAST),
+    "negatives": ("loss", ("infonce",)),
+    "negatives_from": ("loss", _CONTRAST),
+    "reservoir_rows": ("loss", _CONTRAST),
+    "context": ("loss", _CONTRAST),
+    "context_units": ("context", ("lru",)),
+    "gives": ("context", ("lru",)),
+    "decorrelate": ("loss", ("lpl",)),
+    "field": ("encoder", ("convolution",)),
+    "stride": ("encoder", ("convolution",)),
+    "average": ("context", ("none",)),
+}
+"""Options that mean something only where another has one of these values."""
+
+
+def check(options: GreedyInfomaxOptions, place: Place) -> None:
+    """Refuse options that would be ignored, or that the rows do not fit.
+
+    Raises
+    ------
+    ConfigError
+        With a line for each.
+
+    """
+    lines = [*_ignored(options), *_misfits(options, place)]
+    if lines:
+        raise ConfigError(lines)
+
+
+def _misfits(options: GreedyInfomaxOptions, place: Place) -> list[str]:
+    lines = []
+    if options.context_units > options.units:
+        lines.append(
+            f"context_units: expected at most units = {options.units}, got "
+            f"{options.context_units}; a unit begins with a code's number each"
+        )
+    length = place.shape_in[0]
+    if options.encoder == "convolution" and not 1 <= options.field <= length:
+        lines.append(
+            f"field: expected 1…{length}, as rows have {length} samples, got {options.field}; set "
+            "field, or cut longer windows"
+        )
+    return lines
+
+
+def _ignored(options: GreedyInfomaxOptions) -> list[str]:
+    defaults = {one.name: one.default for one in msgspec.structs.fields(type(options))}
+    lines = []
+    for name, (key, allowed) in _ONLY.items():
+        value: Any = getattr(options, name)
+        chosen: str = getattr(options, key)
+        if value != defaults[name] and chosen not in allowed:
+            wanted = " or ".join(f'"{one}"' for one in allowed)
+            lines.append(
+                f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
+                f"{name} = {value} means nothing; change one of them"
+            )
+    averages = options.average or options.loss == "lpl"
+    if options.memory_rows != defaults["memory_rows"] and not averages:
+        lines.append(
+            'memory_rows: expected loss = "lpl" or average = true beside it, got neither, without '
+            f"which memory_rows = {options.memory_rows} means nothing; change one of them"
+        )
+    return lines

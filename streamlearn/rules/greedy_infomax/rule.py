@@ -2,10 +2,21 @@
 
 import numpy as np
 
+from streamlearn.errors import ConfigError
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows, alone
 from streamlearn.rules.base import Rule
 from streamlearn.rules.greedy_infomax import learning
-from streamlearn.rules.greedy_infomax.options import GreedyInfomaxOptions
+from streamlearn.rules.greedy_infomax.options import GreedyInfomaxOptions, check
+from streamlearn.rules.greedy_infomax.start import (
+    arrays_of,
+    context_of,
+    new_net,
+    new_past,
+    new_scratch,
+    new_store,
+    past_bytes,
+    setting_of,
+)
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
     FALLBACK,
@@ -13,17 +24,13 @@ from streamlearn.rules.greedy_infomax.state import (
     ROWS,
     SURPRISE,
     Past,
-    Plain,
-    arrays_of,
-    new_net,
-    new_past,
-    new_scratch,
-    new_store,
-    setting_of,
+    Scratch,
 )
 
 _SHOWN_STEPS = (1, 2, 4, 8, 16)
 """Steps ahead that have figures of their own."""
+_REACH_ROWS = 1000
+_MOST_BYTES = 1 << 30
 _DEAD_SHARE = 1e-3
 """Of rows in which a unit is active, under which it counts as dead."""
 
@@ -37,6 +44,11 @@ class GreedyInfomax(Rule):
         Units, steps ahead, negatives; see `GreedyInfomaxOptions`.
     place
         Widths, streams and seed; see `streamlearn.part.Place`.
+
+    Raises
+    ------
+    ConfigError
+        Where options contradict each other, or what is kept of streams takes more than 1 GiB.
 
     Notes
     -----
@@ -62,16 +74,20 @@ class GreedyInfomax(Rule):
 
     def __init__(self, options: GreedyInfomaxOptions, place: Place) -> None:
         super().__init__(options, place)
-        self._net = new_net(options, place, place.width_in)
+        check(options, place)
+        _check_room(past_bytes(options, place))
+        self._net = new_net(options, place)
         self._past = new_past(options, place, place.live + 1)
         self._store = new_store(options, place)
-        self._setting = tuple(setting_of(options, place, place.width_in))
-        self._room = self._new_room()
+        self._setting = tuple(setting_of(options, place))
+        self._scratch = self._new_scratch()
 
     @property
     def width_out(self) -> int:
-        """H: a code."""
-        return self.options.units
+        """H: a code; a context has two numbers a unit of it."""
+        options = self.options
+        code = 0 if options.gives == "context" else options.units
+        return code + (0 if options.gives == "code" else context_of(options))
 
     @property
     def follows(self) -> bool:
@@ -85,7 +101,7 @@ class GreedyInfomax(Rule):
 
     def learn(self, rows: Rows) -> None:
         """Write each row's code, then learn what tells it from rows of elsewhere."""
-        self._run(rows, self._past, self._room, learns=True)
+        self._run(rows, self._past, self._scratch, learns=True)
 
     def learn_late(self, rows: Rows) -> None:
         """A label teaches nothing: answer what is shown aside."""
@@ -96,18 +112,23 @@ class GreedyInfomax(Rule):
 
     def follow(self, rows: Rows) -> None:
         """Write codes and go along with the streams; weights and reservoir stay as they are."""
-        self._run(rows, self._past, self._room, learns=False)
+        self._run(rows, self._past, self._scratch, learns=False)
+
+    @property
+    def reach(self) -> int:
+        """A context looks back on all rows; what is older than this hardly counts."""
+        return 1 if self.options.gives == "code" else _REACH_ROWS
 
     def respond(self, rows: Rows) -> None:
         """Write codes and change nothing; see `streamlearn.part.Part.respond`."""
-        room = self._new_room()
+        room = self._new_scratch()
         if rows.origin is not None:
             slots = int(rows.origin.slot.max(initial=0)) + 1
-            past = new_past(self.options, self.place, slots)
+            past = new_past(self.options, self.place, slots, traces=False)
             self._run(rows, past, room, learns=False)
             return
         for b in range(len(rows.x)):
-            past = Past(self._past.x[:1].copy(), self._past.rows[:1].copy())
+            past = _slot_0(self._past)
             one = Rows(rows.x[b : b + 1], rows.out[b : b + 1], rows.y[b : b + 1], rows.first + b)
             if rows.beside is not None:
                 one = one._replace(beside=type(rows.beside)(*(a[b : b + 1] for a in rows.beside)))
@@ -117,15 +138,15 @@ class GreedyInfomax(Rule):
         """Write the codes [B, H] of the rows [B, D]; change nothing."""
         self.respond(Rows(x, out, np.full(len(x), UNLABELLED, np.int32), 0))
 
-    def _new_room(self) -> Plain:
-        return tuple(new_scratch(self.options, self.place, 1))
+    def _new_scratch(self) -> Scratch:
+        return new_scratch(self.options, self.place)
 
-    def _run(self, rows: Rows, past: Past, room: Plain, *, learns: bool) -> None:
+    def _run(self, rows: Rows, past: Past, room: Scratch, *, learns: bool) -> None:
         surprise = _surprise_of(rows)
         origin = rows.origin or alone(len(rows.x), begin=False)
         work = rows.x, rows.out, surprise, rows.first, learns
         state = tuple(self._net), tuple(past), tuple(self._store)
-        learning.run(work, tuple(origin), *state, self._setting, room)
+        learning.run(work, tuple(origin), *state, self._setting, tuple(room))
 
     def arrays(self) -> Arrays:
         """Weights, Adam's moments, the past of every stream, the reservoir and the figures."""
@@ -139,28 +160,49 @@ class GreedyInfomax(Rule):
         variance, `norm_mean` the mean norm of the units' weights, `fallback_share` how often
         negatives had to come from a wider circle. Figures of rows fade over 1,000 of them.
         """
-        store, steps = self._store, self.options.steps
+        store, lpl = self._store, self.options.loss == "lpl"
         figures, by_step = store.figures.tolist(), store.by_step.tolist()
         codes = store.recent[: max(1, int(store.clock[ROWS]))]
-        shown = [k for k in _SHOWN_STEPS if k <= steps]
-        return {
-            "loss": figures[LOSS],
+        shown = [k for k in _SHOWN_STEPS if k <= len(by_step[0])]
+        of_contrast = {
             "accuracy": figures[ACCURACY],
-            **{f"loss_k{k}": by_step[0][k - 1] for k in shown},
             **{f"accuracy_k{k}": by_step[1][k - 1] for k in shown},
+            "fallback_share": figures[FALLBACK],
+        }
+        return {
+            **({} if lpl else of_contrast),
+            "loss": figures[LOSS],
+            **{f"loss_k{k}": by_step[0][k - 1] for k in shown},
             "rank": _rank(codes),
             "variance": float(codes.var(axis=0, dtype=np.float64).mean()),
             "dead_share": float((store.usage < _DEAD_SHARE).mean()),
             "norm_mean": float(np.linalg.norm(self._net.weights, axis=0).mean()),
-            "fallback_share": figures[FALLBACK],
             "surprise": figures[SURPRISE],
         }
 
     def cost(self) -> int:
         """Reads weights for every row encoded; a step reads and writes all, with moments."""
-        options, net = self.options, self._net
-        encoded = 1 + options.steps + options.negatives
-        return 4 * (encoded * net.weights.size + 6 * (net.weights.size + net.predict.size))
+        net, encoded = self._net, len(self._scratch.x)
+        moved = net.weights.size + net.predict.size + 2 * net.mix.size
+        return 4 * (encoded * net.weights.size + 6 * moved + 2 * self._store.covariance.size)
+
+
+def _check_room(wanted_bytes: int) -> None:
+    if wanted_bytes > _MOST_BYTES:
+        raise ConfigError(
+            [
+                (
+                    f"steps: what is kept of streams takes {wanted_bytes / 1e9:.1f} GB; make "
+                    "steps, units, context_units or stream.live smaller"
+                )
+            ]
+        )
+
+
+def _slot_0(past: Past) -> Past:
+    """A copy of the first slot, without traces."""
+    x, rows, context, trace, mix = past
+    return Past(x[:1].copy(), rows[:1].copy(), context[:1].copy(), trace[:0], mix[:0])
 
 
 def _surprise_of(rows: Rows) -> F32:

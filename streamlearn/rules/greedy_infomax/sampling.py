@@ -19,8 +19,8 @@ ANY, OTHER, SAME, DEVICE = range(4)
 
 _PLACE: Final = 0
 """Draw of a row that decides where it is stored."""
-COIN: Final = 1
-"""Draw that decides whether the hinge learns from the positive or the negative."""
+_COIN: Final = 1
+"""Draw that decides whether the hinge learns from the row or from the negative."""
 _NEGATIVE: Final = 16
 """First of the draws that choose negatives."""
 
@@ -67,12 +67,20 @@ def draw(store: Store, setting: Setting, row: int, n: int, scratch: Scratch) -> 
 
 
 @inlined
+def falls_on_the_row(setting: Setting, row: int) -> bool:
+    """Whether the hinge learns from the row rather than from its negative."""
+    return bool(uniform(setting.seed, row, _COIN) < 0.5)
+
+
+@inlined
 def keep(store: Store, setting: Setting, row: int, x: F32, origin: tuple[int, int]) -> None:
     """Store the row x [D] of (stream, device): first in free places, then in that of any."""
     M, stored = store.x.shape[0], store.clock[STORED]
+    store.clock[STORED] += 1
+    if M == 0:
+        return
     at = stored if stored < M else int(M * uniform(setting.seed, row, _PLACE))
     for i in range(x.shape[0]):
         store.x[at, i] = x[i]
     store.stream[at] = origin[0]
     store.device[at] = origin[1]
-    store.clock[STORED] += 1

@@ -1,17 +1,16 @@
 """What a module keeps between rows, and room for one row at work.
 
 D inputs, F inputs of a place, P places, H units, K steps, N negatives, M rows of the reservoir,
-S streams kept at once, R = 1 + K + N rows that are encoded for one.
+S streams kept at once, R = 1 + K + N rows that are encoded for one,
+C numbers of a context, n of a recurrent one.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn.kernels.random import generator
-from streamlearn.part import F32, I32, Arrays, Place
-from streamlearn.rules.greedy_infomax.options import GreedyInfomaxOptions
+from streamlearn.part import F32, I32
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -19,10 +18,12 @@ Plain = tuple[Any, ...]
 """Plain tuples are handed to a kernel in half the time of named ones."""
 
 ROWS, STORED, STEPS, SCORED = range(4)
-"""Places of the clock: rows seen, rows stored, steps learned, rows scored."""
+"""Places of the clock: rows seen, rows that vary, steps learned, rows scored."""
+INFONCE, HINGE, LPL = range(3)
+NONE, LRU = range(2)
+CODE, CONTEXT, BOTH = range(3)
 LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE = range(6)
 """Places of the figures; the last two are of the loss before it is standardised."""
-_RECENT_ROWS: Final = 128
 
 
 class Net(NamedTuple):
@@ -36,10 +37,22 @@ class Net(NamedTuple):
     """[H]"""
     bias_moments: F32
     """[2, H]"""
+    mean_weights: F32
+    """[F, H] running mean of W; empty where answers come from W itself."""
+    mean_bias: F32
+    """[H]"""
     predict: F32
-    """[K, H, H] W_k, contexts x codes."""
+    """[K, C, H] W_k, contexts x codes."""
     predict_moments: F32
-    """[2, K, H, H]"""
+    """[2, K, C, H]"""
+    recurrent: F32
+    """[3, n] see `lru`."""
+    recurrent_moments: F32
+    """[2, 3, n]"""
+    mix: F32
+    """[2, H, n] B, real and imaginary."""
+    mix_moments: F32
+    """[2, 2, H, n]"""
 
 
 class Past(NamedTuple):
@@ -49,6 +62,12 @@ class Past(NamedTuple):
     """[S + 1, K, D] row n of a stream is at n mod K."""
     rows: I64
     """[S + 1] rows since the stream began."""
+    context: F32
+    """[S + 1, K, 2, n] h after each of these rows, real and imaginary."""
+    trace: F32
+    """[S + 1, K, 4, n] E^lambda and E^gamma; empty where nothing will be learned."""
+    trace_mix: F32
+    """[S + 1, K, 2, H, n] E^B"""
 
 
 class Store(NamedTuple):
@@ -68,6 +87,10 @@ class Store(NamedTuple):
     """[3, K] fading means of loss and accuracy of each step ahead, and rows that they are of."""
     usage: F32
     """[H] fading share of rows in which a unit is active."""
+    mean: F32
+    """[H] running mean of z (lpl); empty otherwise."""
+    covariance: F32
+    """[H, H] running covariance of z (lpl); empty otherwise."""
     recent: F32
     """[128, H] the newest codes; row n is at n mod 128."""
 
@@ -81,8 +104,19 @@ class Setting(NamedTuple):
     source: int
     """Where negatives come from, see `sampling`."""
     warm: int
-    """Rows stored before anything is learned."""
+    """Rows that vary before anything is learned."""
     rate: float
+    every: int
+    """Rows to one that is learned."""
+    loss: int
+    """See `INFONCE`."""
+    decorrelate: float
+    context: int
+    """See `NONE`."""
+    gives: int
+    """See `CODE`."""
+    memory: float
+    """1 / memory_rows"""
 
 
 class Scratch(NamedTuple):
@@ -110,82 +144,27 @@ class Scratch(NamedTuple):
     """[M] rows of the reservoir that negatives are drawn from."""
     gradient: F32
     """[H] of one row of weights."""
+    context: F32
+    """[1 + K, C] contexts of the row and of those before."""
+    slope: F32
+    """[K, C] dL/d c, later dL/d h."""
+    scale: F32
+    """[K] c / h"""
+    pole: F32
+    """[3, n] lambda, real and imaginary, and gamma."""
+    drive: F32
+    """[2, n] u"""
+    state: F32
+    """[2, n] h after the row."""
+    gradient_mix: F32
+    """[3, n] of one line of recurrent weights."""
 
 
-def setting_of(options: GreedyInfomaxOptions, place: Place, hop: int) -> Setting:
-    """Options as the kernels want them."""
-    sources = ("any", "other", "same", "device")
-    return Setting(
-        seed=place.seed,
-        hop=hop,
-        source=sources.index(options.negatives_from),
-        warm=options.warm_rows,
-        rate=options.rate,
-    )
+class Module(NamedTuple):
+    """All of it."""
 
-
-def new_net(options: GreedyInfomaxOptions, place: Place, inputs: int) -> Net:
-    """W ~ N(0, 1 / F), no biases, every W_k the identity."""
-    H, K = options.units, options.steps
-    weights = generator(place.seed).standard_normal((inputs, H), np.float32)
-    weights /= np.float32(np.sqrt(inputs))
-    predict = np.ascontiguousarray(np.broadcast_to(np.eye(H, dtype=np.float32), (K, H, H)))
-    return Net(
-        weights=weights,
-        weights_moments=np.zeros((2, inputs, H), np.float32),
-        bias=np.zeros(H, np.float32),
-        bias_moments=np.zeros((2, H), np.float32),
-        predict=predict,
-        predict_moments=np.zeros((2, K, H, H), np.float32),
-    )
-
-
-def new_past(options: GreedyInfomaxOptions, place: Place, slots: int) -> Past:
-    """No past rows."""
-    return Past(
-        x=np.zeros((slots, options.steps, place.width_in), np.float32),
-        rows=np.zeros(slots, np.int64),
-    )
-
-
-def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
-    """Nothing stored."""
-    M, H = options.reservoir_rows, options.units
-    return Store(
-        x=np.zeros((M, place.width_in), np.float32),
-        stream=np.zeros(M, np.int32),
-        device=np.zeros(M, np.int32),
-        clock=np.zeros(4, np.int64),
-        figures=np.zeros(6),
-        by_step=np.zeros((3, options.steps)),
-        usage=np.ones(H, np.float32),
-        recent=np.zeros((_RECENT_ROWS, H), np.float32),
-    )
-
-
-def new_scratch(options: GreedyInfomaxOptions, place: Place, places: int) -> Scratch:
-    """Room of the right sizes."""
-    H, K, N = options.units, options.steps, options.negatives
-    R = 1 + K + N
-    return Scratch(
-        x=np.zeros((R, place.width_in), np.float32),
-        z=np.zeros((R, places, H), np.float32),
-        code=np.zeros((R, H), np.float32),
-        factor=np.zeros(R, np.float32),
-        delta=np.zeros((R, H), np.float32),
-        query=np.zeros((K, H), np.float32),
-        error=np.zeros((K, H), np.float32),
-        score=np.zeros(1 + N, np.float32),
-        told=np.zeros(K, np.int64),
-        match=np.zeros(options.reservoir_rows, np.int64),
-        gradient=np.zeros(H, np.float32),
-    )
-
-
-def arrays_of(net: Net, past: Past, store: Store) -> Arrays:
-    """Every array of the state by name."""
-    arrays: Arrays = dict(net._asdict())
-    arrays |= {f"past_{name}": array for name, array in past._asdict().items()}
-    arrays |= {f"stored_{name}": getattr(store, name) for name in ("x", "stream", "device")}
-    rest = ("clock", "figures", "by_step", "usage", "recent")
-    return arrays | {name: getattr(store, name) for name in rest}
+    net: Net
+    past: Past
+    store: Store
+    setting: Setting
+    scratch: Scratch
