@@ -127,7 +127,8 @@ def hand_made(watch: Dataset) -> list[float]:
         parts = [whole.mean(1), whole.std(1), whole.min(1), whole.max(1)]
         return np.hstack(parts).astype(np.float32), np.repeat(r.y[:1], len(whole))
 
-    found = {id(r): features(r) for r in (recordings := watch.recordings()) if len(r.X) >= 100}
+    recordings = watch.recordings()
+    found = {id(r): features(r) for r in recordings if len(r.X) >= 100}
     shares = []
     for who in people(watch):
         train = [found[id(r)] for r in recordings if id(r) in found and person(r) != who]
@@ -139,7 +140,7 @@ def hand_made(watch: Dataset) -> list[float]:
 
 
 def measured(name: str, watch: Dataset, seeds: int, state: Path) -> dict[str, float]:
-    """ "SEED PERSON" → share of right pieces; what was measured before is kept."""
+    """Seed and person → share of right pieces; what was measured before is kept."""
     state.mkdir(parents=True, exist_ok=True)
     file = state / f"watch-{name}.json"
     found: dict[str, float] = json.loads(file.read_text("utf-8")) if file.exists() else {}
