@@ -1,9 +1,9 @@
 """Encoders learned from recordings without labels, and what a head makes of their codes.
 
-An encoder sees all recordings to learn from once, all live at the same time, a hop of each in turn,
-through the same pipeline as in a daemon. Then it stands still: codes of pieces of recordings that do
-not overlap are pooled (mean and deviation), brought to running mean 0 and deviation 1, and a
-least-squares head sees each once, in an order of its own.
+An encoder sees all recordings to learn from once, all live at the same time, a hop of each in
+turn, through the same pipeline as in a daemon. Then it stands still: codes of pieces of recordings
+that do not overlap are pooled (mean and deviation), brought to running mean 0 and deviation 1, and
+a least-squares head sees each once, in an order of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def scores(
     ridge: float,
     seed: int,
 ) -> list[F32]:
-    """Scores [n, K] of each test recording's pieces, from a head that saw each training piece once."""
+    """Scores [n, K] of each test recording, from a head that saw each training piece once."""
     x = np.concatenate([codes for codes, _ in train])
     y = np.concatenate([labels for _, labels in train])
     order = np.random.default_rng(seed).permutation(len(x))
