@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
+from naive import greedy_infomax_gru, greedy_infomax_lru
 from naive.adam import Adam
-from naive.greedy_infomax_lru import Moment, Unit
 from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator, uniform
@@ -76,13 +76,12 @@ class GreedyInfomax:
         F = options.field * math.prod(place.shape_in[1:]) or D
         start = generator(place.seed).standard_normal((F, H), np.float32) / math.sqrt(F)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
-        net = new_net(options, place)
-        self.unit = Unit(net._asdict(), H) if options.context == "lru" else None
-        C, n = (2 * self.unit.n, self.unit.n) if self.unit else (H, H)
+        self.unit: Any = self._unit()
+        C, n = (self.unit.C, self.unit.n) if self.unit else (H, H)
         self.predict = Adam(np.stack([np.eye(C, H) * (np.arange(C) < n)[:, None]] * K))
         self.mean_weights, self.mean_bias = self.weights.w, self.bias.w
         self.past: dict[int, list[Vector]] = {}
-        self.moments: dict[int, list[Moment]] = {}
+        self.moments: dict[int, list[Any]] = {}
         self.stored_x = np.zeros((M, D))
         self.stored_of = np.zeros((M, 2), np.int64)
         self.rows = self.stored = self.steps = self.scored = 0
@@ -91,6 +90,13 @@ class GreedyInfomax:
         self.usage = np.ones(H)
         self.surprise = 0.0
         self.mu, self.C = np.zeros(H), np.zeros((H, H))
+
+    def _unit(self) -> Any:
+        start = new_net(self.options, self.place)._asdict()
+        if self.options.context == "gru":
+            return greedy_infomax_gru.Unit(start)
+        H = self.options.units
+        return greedy_infomax_lru.Unit(start, H) if self.options.context == "lru" else None
 
     def learn(self, rows: Rows) -> None:
         """For each row: write its code, then learn what tells it from rows of elsewhere."""
@@ -216,12 +222,10 @@ class GreedyInfomax:
             for k, before in told.items():
                 before.delta += slopes[k]
             return
-        lines, mix = np.zeros_like(self.unit.lines.w), np.zeros_like(self.unit.mix.w)
-        for k, before in told.items():
-            found = self.unit.gradients(self.moments[slot][-2 - k], slopes[k])
-            lines, mix = lines + found[0], mix + found[1]
-            before.delta += found[2]
-        self.unit.step(lines, mix, self.options.rate, self.steps + 1)
+        found = [(self.moments[slot][-2 - k], slopes[k], before.zn) for k, before in told.items()]
+        asked = self.unit.learn(found, self.options.rate, self.steps + 1)
+        for before, delta in zip(told.values(), asked, strict=True):
+            before.delta += delta
 
     def _note_step(self, k: int, loss: float, *, won: bool) -> None:
         rows = self.by_step[2, k]

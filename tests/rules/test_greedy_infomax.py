@@ -21,6 +21,7 @@ EVERY = (
     {"loss": "lpl", "encoder": "convolution", "field": 5, "stride": 3, "average": True},
     {"encoder": "convolution", "field": 4, "stride": 2, "update_every": 5},
     {"context": "lru", "gives": "both", "steps": 3},
+    {"context": "gru", "gives": "both", "steps": 3, "context_units": 9},
 )
 """Options that between them take every way through the equations."""
 
@@ -150,7 +151,9 @@ def test_what_would_be_ignored_is_refused(options: dict[str, Any], line: str) ->
         module(options)
 
 
-@pytest.mark.parametrize("changed", [{}, {"context": "lru", "gives": "both"}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{}, *({"context": one, "gives": "both"} for one in ("lru", "gru"))], ids=str
+)
 def test_streams_do_not_mix(changed: dict[str, Any]) -> None:
     """Where nothing is learned, every stream is answered by turns as it would be alone."""
     x = turning(200)

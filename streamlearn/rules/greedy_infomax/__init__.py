@@ -12,7 +12,7 @@ too (`sampling`, `contrast`). Each row is one step of Adam (`adam`).
 With `loss = "hinge"` one negative and a margin take the place of many; with `loss = "lpl"` there
 are no negatives at all (`lpl`).
 
-With `context = "lru"` rows are told from what a recurrent unit made of all codes before (`lru`).
+With a context rows are told from what a recurrent unit made of all codes before (`lru`, `gru`).
 
 Rows are scaled to a root mean square of at most 10 before they are encoded. Rows whose inputs all
 agree are answered, but neither learned nor stored.

@@ -107,10 +107,11 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         ),
     ] = 500
     context: Annotated[
-        Literal["none", "lru"],
+        Literal["none", "lru", "gru"],
         Meta(
-            description="What rows ahead are told from: the code alone, or a linear recurrent unit "
-            "that reads all codes, learned along the stream."
+            description="What rows ahead are told from: the code alone, or what a recurrent unit "
+            "makes of all codes; lru: linear, learned through all of time; gru: gated, learned "
+            "from one step back."
         ),
     ] = "none"
     context_units: Annotated[
@@ -118,12 +119,12 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=65536,
-            description="Complex numbers of the recurrent unit; 0: as many as units (lru).",
+            description="Numbers of the recurrent unit, complex ones for lru; 0: as many as units.",
         ),
     ] = 0
     gives: Annotated[
         Literal["code", "context", "both"],
-        Meta(description="What the layer writes; a context is a real and an imaginary part (lru)."),
+        Meta(description="What the layer writes; contexts of lru are real and imaginary parts."),
     ] = "code"
     average: Annotated[
         bool,
@@ -154,8 +155,8 @@ _ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "negatives_from": ("loss", _CONTRAST),
     "reservoir_rows": ("loss", _CONTRAST),
     "context": ("loss", _CONTRAST),
-    "context_units": ("context", ("lru",)),
-    "gives": ("context", ("lru",)),
+    "context_units": ("context", ("lru", "gru")),
+    "gives": ("context", ("lru", "gru")),
     "decorrelate": ("loss", ("lpl",)),
     "field": ("encoder", ("convolution",)),
     "stride": ("encoder", ("convolution",)),

@@ -84,7 +84,7 @@ class GreedyInfomax(Rule):
 
     @property
     def width_out(self) -> int:
-        """H: a code; a context has two numbers a unit of it."""
+        """H: a code, a context, or both."""
         options = self.options
         code = 0 if options.gives == "context" else options.units
         return code + (0 if options.gives == "code" else context_of(options))
