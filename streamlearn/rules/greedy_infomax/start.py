@@ -29,9 +29,19 @@ def channels_of(place: Place) -> int:
     return math.prod(place.shape_in[1:])
 
 
+def positions_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """How many positions a row has."""
+    return math.prod(place.shape_in[:-1]) if options.positions else 1
+
+
+def width_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """D: inputs of a row, of each position where it has several."""
+    return place.width_in // positions_of(options, place)
+
+
 def inputs_of(options: GreedyInfomaxOptions, place: Place) -> int:
     """F: inputs of a place."""
-    return options.field * channels_of(place) or place.width_in
+    return options.field * channels_of(place) or width_of(options, place)
 
 
 def places_of(options: GreedyInfomaxOptions, place: Place) -> int:
@@ -60,9 +70,11 @@ def _negatives_of(options: GreedyInfomaxOptions) -> int:
 
 def setting_of(options: GreedyInfomaxOptions, place: Place) -> Setting:
     """Options as the kernels want them."""
-    sources = ("any", "other", "same", "device")
+    sources = ("any", "other", "same", "device", "positions")
     return Setting(
         seed=place.seed,
+        positions=positions_of(options, place),
+        below=place.shape_in[1] if options.predict == "below" else 0,
         hop=options.stride * channels_of(place),
         source=sources.index(options.negatives_from),
         warm=options.warm_rows,
@@ -134,18 +146,20 @@ def past_bytes(options: GreedyInfomaxOptions, place: Place) -> int:
     """What is kept of all streams."""
     n = state_of(options)
     traces = 4 * n + 2 * n * options.units if options.context == "lru" else 0
-    a_row = place.width_in + _lines_of(options) * n + traces
-    return 4 * (place.live + 1) * steps_of(options) * a_row
+    a_row = width_of(options, place) + _lines_of(options) * n + traces
+    slots = (place.live + 1) * positions_of(options, place) if options.predict == "time" else 1
+    return 4 * slots * steps_of(options) * a_row
 
 
 def new_past(
     options: GreedyInfomaxOptions, place: Place, slots: int, *, traces: bool = True
 ) -> Past:
-    """No past rows; whether with room for traces."""
+    """No past rows of so many streams; whether with room for traces."""
+    slots = slots * positions_of(options, place) if options.predict == "time" else 1
     K, H, n = steps_of(options), options.units, state_of(options)
     traced = slots if traces and options.context == "lru" else 0
     return Past(
-        x=np.zeros((slots, K, place.width_in), np.float32),
+        x=np.zeros((slots, K, width_of(options, place)), np.float32),
         rows=np.zeros(slots, np.int64),
         context=np.zeros((slots, K, _lines_of(options), n), np.float32),
         trace=np.zeros((traced, K, 4, n), np.float32),
@@ -156,9 +170,9 @@ def new_past(
 def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
     """Nothing stored."""
     H, lpl = options.units, options.loss == "lpl"
-    M = 0 if lpl else options.reservoir_rows
+    M = 0 if lpl or options.negatives_from == "positions" else options.reservoir_rows
     return Store(
-        x=np.zeros((M, place.width_in), np.float32),
+        x=np.zeros((M, width_of(options, place)), np.float32),
         stream=np.zeros(M, np.int32),
         device=np.zeros(M, np.int32),
         clock=np.zeros(4, np.int64),
@@ -176,7 +190,7 @@ def new_scratch(options: GreedyInfomaxOptions, place: Place) -> Scratch:
     H, K, N = options.units, steps_of(options), _negatives_of(options)
     R, C, n = 1 + K + N, context_of(options), state_of(options)
     return Scratch(
-        x=np.zeros((R, place.width_in), np.float32),
+        x=np.zeros((R, width_of(options, place)), np.float32),
         z=np.zeros((R, places_of(options, place), H), np.float32),
         code=np.zeros((R, H), np.float32),
         factor=np.zeros(R, np.float32),

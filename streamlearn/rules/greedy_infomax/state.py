@@ -99,6 +99,10 @@ class Setting(NamedTuple):
     """Options as the kernels want them."""
 
     seed: int
+    positions: int
+    """Of a row; 1 where the row is one."""
+    below: int
+    """Positions from one to the one that it foretells; 0: it foretells its own next row."""
     hop: int
     """Inputs from one place to the next."""
     source: int
@@ -160,6 +164,18 @@ class Scratch(NamedTuple):
     """[K, 3, n] gradients of what comes in at the gates of `gru`."""
     gradient_mix: F32
     """[3, n] of one line of recurrent weights."""
+
+
+class Who(NamedTuple):
+    """Which position of which row."""
+
+    row: int
+    """Number that keys its random choices."""
+    slot: int
+    stream: int
+    device: int
+    at: int
+    """Its place among the positions."""
 
 
 class Module(NamedTuple):
