@@ -83,6 +83,8 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"negatives_from": "any", "negatives": 3, "reservoir_rows": 40, "warm_rows": 8},
         {"negatives_from": "same", "steps": 5, "warm_rows": 1, "rate": 0.01},
         {"loss": "hinge", "average": True, "memory_rows": 30},
+        {"positions": True, "warm_rows": 8, "negatives": 3},
+        {"context": "gru", "gives": "context", "warm_rows": 8, "steps": 3},
         {"context": "lru", "gives": "both", "context_units": 5, "warm_rows": 8},
         {"loss": "lpl", "warm_rows": 20, "decorrelate": 3.0, "memory_rows": 50},
         {"encoder": "convolution", "field": 2, "update_every": 3, "warm_rows": 8},

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
+from naive import greedy_infomax_gru, greedy_infomax_lru
 from naive.adam import Adam
-from naive.greedy_infomax_lru import Moment, Unit
 from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator, uniform
@@ -71,59 +71,83 @@ class GreedyInfomax:
 
     def __init__(self, options: Any, place: Place) -> None:
         self.options, self.place = options, place
-        D, H, K, M = place.width_in, options.units, options.steps, options.reservoir_rows
+        self.positions = math.prod(place.shape_in[:-1]) if options.positions else 1
+        D, M = place.width_in // self.positions, options.reservoir_rows
+        H, K = options.units, options.steps
         K = 1 if options.loss == "lpl" else K
         F = options.field * math.prod(place.shape_in[1:]) or D
         start = generator(place.seed).standard_normal((F, H), np.float32) / math.sqrt(F)
         self.weights, self.bias = Adam(start.astype(np.float64)), Adam(np.zeros(H))
-        net = new_net(options, place)
-        self.unit = Unit(net._asdict(), H) if options.context == "lru" else None
-        C, n = (2 * self.unit.n, self.unit.n) if self.unit else (H, H)
+        self.unit: Any = self._unit()
+        C, n = (self.unit.C, self.unit.n) if self.unit else (H, H)
         self.predict = Adam(np.stack([np.eye(C, H) * (np.arange(C) < n)[:, None]] * K))
         self.mean_weights, self.mean_bias = self.weights.w, self.bias.w
         self.past: dict[int, list[Vector]] = {}
-        self.moments: dict[int, list[Moment]] = {}
+        self.moments: dict[int, list[Any]] = {}
         self.stored_x = np.zeros((M, D))
         self.stored_of = np.zeros((M, 2), np.int64)
         self.rows = self.stored = self.steps = self.scored = 0
         self.loss = self.accuracy = self.fallback = self.mean = self.square = 0.0
         self.by_step = np.zeros((3, K))
         self.usage = np.ones(H)
-        self.surprise = 0.0
+        self.surprise: float | None = 0.0
+        self.at, self.row = 0, [np.zeros(0)]
         self.mu, self.C = np.zeros(H), np.zeros((H, H))
 
+    def _unit(self) -> Any:
+        start = new_net(self.options, self.place)._asdict()
+        if self.options.context == "gru":
+            return greedy_infomax_gru.Unit(start)
+        H = self.options.units
+        return greedy_infomax_lru.Unit(start, H) if self.options.context == "lru" else None
+
     def learn(self, rows: Rows) -> None:
-        """For each row: write its code, then learn what tells it from rows of elsewhere."""
-        origin = rows.origin or alone(len(rows.x), begin=False)
+        """For each row: write its codes, then learn what tells each from others."""
+        origin, count = rows.origin or alone(len(rows.x), begin=False), self.positions
         for b in range(len(rows.x)):
             slot, begins, stream, device = (int(column[b]) for column in origin)
+            self.row = [scaled(x) for x in rows.x[b].reshape(count, -1)]
+            slots = [slot * count + p for p in range(count)]
             if begins:
-                self.past[slot], self.moments[slot] = [], []
-            self._learn_row(rows.x[b], rows.out[b], rows.first + b, (slot, stream, device))
+                self.past |= {one: [] for one in slots}
+                self.moments |= {one: [] for one in slots}
+            for x, out, one in zip(self.row, rows.out[b].reshape(count, -1), slots, strict=True):
+                self._answer(x, out, one)
+            found = []
+            for p, one in enumerate(slots):
+                self.at, self.surprise = p, None
+                self._learn_row(self.row[p], (rows.first + b) * count + p, (one, stream, device))
+                found += [] if self.surprise is None else [self.surprise]
+            self.surprise = float(np.mean(found)) if found else 0.0
 
-    def _learn_row(self, x: F32, out: F32, row: int, who: tuple[int, int, int]) -> None:
-        slot, stream, device = who
-        now = Code(self, scaled(x))
-        moments = self.moments.setdefault(slot, [])
+    def _answer(self, x: Vector, out: F32, slot: int) -> None:
+        now, moments = Code(self, x), self.moments.setdefault(slot, [])
         if self.unit:
             moments.append(self.unit.advance(moments[-1] if moments else None, now.zn))
-        answer = (
-            Code(self, now.x, self.mean_weights, self.mean_bias) if self.options.average else now
-        )
+        answer = Code(self, x, self.mean_weights, self.mean_bias) if self.options.average else now
         gives, code = self.options.gives, [] if self.options.gives == "context" else [answer.zn]
         out[:] = np.concatenate(
             [*code, *([] if gives == "code" else [self.unit.context(moments[-1])[0]])]
         )
+
+    def _before(self, slot: int, k: int) -> Vector | None:
+        """What the position is told from: itself k + 1 rows ago, or what is above it."""
+        if self.options.predict == "below":
+            above = self.at - (k + 1) * self.place.shape_in[1]
+            return self.row[above] if above >= 0 else None
+        past = self.past.setdefault(slot, [])
+        return past[-1 - k] if len(past) > k else None
+
+    def _learn_row(self, x: Vector, row: int, who: tuple[int, int, int]) -> None:
+        slot, stream, device = who
+        now = Code(self, x)
         self.usage += ((now.z > 0) - self.usage) / _FIGURE_ROWS
         self.rows += 1
-        past = self.past.setdefault(slot, [])
-        seen = varies(now.x)
-        told = {
-            k: Code(self, past[-1 - k])
-            for k in range(min(len(past), len(self.by_step[0])))
-            if varies(past[-1 - k])
-        }
-        self.surprise = 0.0
+        seen, told = varies(now.x), {}
+        for k in range(len(self.by_step[0])):
+            before = self._before(slot, k)
+            if before is not None and varies(before):
+                told[k] = Code(self, before)
         warm = self.stored >= self.options.warm_rows
         if self.options.loss == "lpl":
             if seen:
@@ -132,7 +156,7 @@ class GreedyInfomax:
             self._predict(now, told, row, who)
         if seen:
             self._store(now.x, row, (stream, device))
-        past.append(now.x)
+        self.past.setdefault(slot, []).append(now.x)
 
     def _hold_still(self, now: Code, before: Code | None) -> None:
         """Learn from the row before, if there is one, and from the averages of all."""
@@ -176,14 +200,20 @@ class GreedyInfomax:
                 return np.flatnonzero(circles[circle]).tolist(), circle != source
         return [], True
 
+    def _negatives(self, row: int, who: tuple[int, int, int]) -> tuple[list[Code], bool]:
+        count = 1 if self.options.loss == "hinge" else self.options.negatives
+        draws = [uniform(self.place.seed, row, 16 + j) for j in range(count)]
+        if self.options.negatives_from == "positions":
+            others = [x for p, x in enumerate(self.row) if p != self.at]
+            return [Code(self, others[int(len(others) * u)]) for u in draws], False
+        fits, widened = self._candidates(*who[1:])
+        return [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws], widened
+
     def _predict(
         self, now: Code, told: dict[int, Code], row: int, who: tuple[int, int, int]
     ) -> None:
-        fits, widened = self._candidates(*who[1:])
-        count = 1 if self.options.loss == "hinge" else self.options.negatives
+        negatives, widened = self._negatives(row, who)
         own = uniform(self.place.seed, row, 1) < 0.5
-        draws = (uniform(self.place.seed, row, 16 + j) for j in range(count))
-        negatives = [Code(self, self.stored_x[fits[int(len(fits) * u)]]) for u in draws]
         H, dP = len(now.zn), np.zeros_like(self.predict.w)
         losses, wins, slopes_of = [], [], {}
         for k, before in told.items():
@@ -216,12 +246,10 @@ class GreedyInfomax:
             for k, before in told.items():
                 before.delta += slopes[k]
             return
-        lines, mix = np.zeros_like(self.unit.lines.w), np.zeros_like(self.unit.mix.w)
-        for k, before in told.items():
-            found = self.unit.gradients(self.moments[slot][-2 - k], slopes[k])
-            lines, mix = lines + found[0], mix + found[1]
-            before.delta += found[2]
-        self.unit.step(lines, mix, self.options.rate, self.steps + 1)
+        found = [(self.moments[slot][-2 - k], slopes[k], before.zn) for k, before in told.items()]
+        asked = self.unit.learn(found, self.options.rate, self.steps + 1)
+        for before, delta in zip(told.values(), asked, strict=True):
+            before.delta += delta
 
     def _note_step(self, k: int, loss: float, *, won: bool) -> None:
         rows = self.by_step[2, k]
@@ -248,6 +276,7 @@ class GreedyInfomax:
         self.accuracy = fade(self.accuracy, accuracy, rows)
         self.fallback = fade(self.fallback, widened, rows)
         away, share = loss - self.mean, max(1 / (rows + 1), 1 / _FIGURE_ROWS)
+        self.surprise = 0.0
         if rows >= 16:
             self.surprise = float(np.clip(away / math.sqrt(self.square + 1e-6), -10, 10))
         self.mean += share * away
@@ -285,6 +314,11 @@ class GreedyInfomax:
         return {
             "predict": self.predict.w,
             **(self.unit.arrays() if self.unit else {}),
+            **(self._reservoir() if self.options.negatives_from != "positions" else {}),
+        }
+
+    def _reservoir(self) -> Arrays:
+        return {
             "stored_x": self.stored_x,
             "stored_stream": self.stored_of[:, 0],
         }

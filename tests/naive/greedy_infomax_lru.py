@@ -28,6 +28,7 @@ class Unit:
         self.lines = Adam(start["recurrent"].astype(np.float64))
         self.mix = Adam(start["mix"].astype(np.float64))
         self.n = self.lines.w.shape[1]
+        self.C = 2 * self.n
         none = np.zeros(self.n, complex)
         self.nothing = Moment(none, none, none, np.zeros((self.n, inputs), complex))
 
@@ -68,6 +69,14 @@ class Unit:
         mix = np.stack([by_mix.real.T, -by_mix.imag.T])
         code = ((self.mix.w[0] + 1j * self.mix.w[1]) @ (gamma * slope)).real
         return lines, mix, code
+
+    def learn(
+        self, found: list[tuple[Moment, Vector, Vector]], rate: float, t: int
+    ) -> list[Vector]:
+        """Learn from (moment, gradient of its context, code); returns gradients of the codes."""
+        every = [self.gradients(moment, dc) for moment, dc, _ in found]
+        self.step(sum(one[0] for one in every), sum(one[1] for one in every), rate, t)
+        return [code for _, _, code in every]
 
     def step(self, lines: Vector, mix: Vector, rate: float, t: int) -> None:
         """Move all weights."""

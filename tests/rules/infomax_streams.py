@@ -20,7 +20,7 @@ def module(
 ) -> GreedyInfomax:
     """A small module with room for some streams."""
     given: dict[str, Any] = {"units": 16, "warm_rows": 16}
-    if options.get("loss") != "lpl":
+    if options.get("loss") != "lpl" and options.get("negatives_from") != "positions":
         given["reservoir_rows"] = 200
     if "loss" not in options:
         given["negatives"] = 8

@@ -9,6 +9,8 @@ from rules.infomax_streams import STREAMS, by_turns, learn, module, noise, state
 
 from streamlearn.errors import ConfigError
 from streamlearn.part import Origin, Rows
+from streamlearn.pipeline.ring import DREAM, Ring
+from streamlearn.pipeline.stage import PartStage, Wires
 from streamlearn.rules.greedy_infomax import GreedyInfomax
 
 pytestmark = pytest.mark.xdist_group("greedy_infomax")
@@ -21,6 +23,11 @@ EVERY = (
     {"loss": "lpl", "encoder": "convolution", "field": 5, "stride": 3, "average": True},
     {"encoder": "convolution", "field": 4, "stride": 2, "update_every": 5},
     {"context": "lru", "gives": "both", "steps": 3},
+    {"context": "gru", "gives": "both", "steps": 3, "context_units": 9},
+    {"positions": True, "shape": (3, 4), "steps": 3},
+    {"positions": True, "shape": (3, 4), "negatives_from": "positions", "average": True},
+    {"positions": True, "shape": (3, 2, 2), "predict": "below", "update_every": 4},
+    {"positions": True, "shape": (3, 2, 2), "predict": "below", "loss": "lpl"},
 )
 """Options that between them take every way through the equations."""
 
@@ -33,11 +40,12 @@ def twin_of(part: GreedyInfomax) -> Twin:
 @pytest.mark.parametrize("changed", EVERY, ids=str)
 def test_streams_by_turns_are_those_of_the_slow_twin(changed: dict[str, Any]) -> None:
     """With several streams, some of which begin anew, every row is that of the equations."""
-    part = module(changed)
-    twin, x = twin_of(part), turning(120)
-    origin = by_turns(120)
+    changed = dict(changed)
+    part = module(changed, shape=changed.pop("shape", (12,)))
+    twin, x = twin_of(part), turning(72)
+    origin = by_turns(72)
     origin.begins[50::17] = 1
-    for b in range(120):
+    for b in range(72):
         here = origin.between(b, b + 1)
         ours, surprise = learn(part, x[b : b + 1], here, b)
         theirs = np.zeros_like(ours)
@@ -103,6 +111,21 @@ def test_learning_beats_the_first_weights() -> None:
     assert losses[1e-3] < 0.8 * losses[0.0]
 
 
+def test_positions_of_a_picture_are_told_from_those_above() -> None:
+    """In still images whose columns are of one kind, each place is foreseen from the one above."""
+    rng = np.random.default_rng(3)
+    kinds = rng.standard_normal((5, 6))
+    chosen = rng.integers(0, 5, (800, 1, 2))
+    x = kinds[np.repeat(chosen, 3, axis=1)] + 0.3 * rng.standard_normal((800, 3, 2, 6))
+    options = {"positions": True, "predict": "below", "negatives_from": "any", "negatives": 7}
+    part = module(options, shape=(3, 2, 6))
+    out, _ = learn(part, np.ascontiguousarray(x.reshape(800, -1), np.float32), None)
+    assert part.shape_out == (3, 2, 16)
+    assert out.shape == (800, 96)
+    assert part.gauges()["accuracy"] > 0.4
+    assert "past_x" not in {n for n, a in part.arrays().items() if a.any()}
+
+
 def test_only_every_nth_row_moves_weights() -> None:
     """With `update_every` all but the weights goes on with every row."""
     every, some = module({}), module({"update_every": 4})
@@ -142,6 +165,9 @@ def test_averaged_answers_move_less() -> None:
         ({"gives": "context"}, "gives: expected context"),
         ({"context": "lru", "context_units": 17}, "context_units: expected at most"),
         ({"context": "lru", "average": True}, "average: expected context"),
+        ({"positions": True}, r"positions: expected rows of shape \[positions, D\]"),
+        ({"predict": "below"}, "predict: expected positions = true"),
+        ({"negatives_from": "positions"}, "negatives_from: expected positions"),
     ],
 )
 def test_what_would_be_ignored_is_refused(options: dict[str, Any], line: str) -> None:
@@ -150,7 +176,9 @@ def test_what_would_be_ignored_is_refused(options: dict[str, Any], line: str) ->
         module(options)
 
 
-@pytest.mark.parametrize("changed", [{}, {"context": "lru", "gives": "both"}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{}, *({"context": one, "gives": "both"} for one in ("lru", "gru"))], ids=str
+)
 def test_streams_do_not_mix(changed: dict[str, Any]) -> None:
     """Where nothing is learned, every stream is answered by turns as it would be alone."""
     x = turning(200)
@@ -252,7 +280,9 @@ def test_rows_without_variance_teach_nothing() -> None:
 def test_streams_are_restored(changed: dict[str, Any]) -> None:
     """A module into which the arrays are copied goes on with every stream."""
     x, origin = turning(400), by_turns(400)
-    first, second = module(changed), module(changed)
+    changed = dict(changed)
+    shape = changed.pop("shape", (12,))
+    first, second = module(changed, shape=shape), module(changed, shape=shape)
     learn(first, x[:201], origin.between(0, 201))
     for name, array in second.arrays().items():
         array[...] = first.arrays()[name]
@@ -272,3 +302,30 @@ def test_gauges_are_those_announced() -> None:
     assert {"loss_k1", "loss_k2", "loss_k4", "accuracy_k4"} <= set(gauges)
     assert "loss_k8" not in gauges
     assert 1 < gauges["rank"] <= 16
+
+
+def test_surprise_has_a_column_of_its_own() -> None:
+    """In the ring it stands beside the codes; a row of a silent moment has none."""
+    part = module({})
+    wires = Wires(("x",), ("",), "layer/below")
+    columns = {"x": 12, **wires.owned(part)}
+    assert columns["layer/below/surprise"] == 1
+    ring = Ring(512, columns)
+    stage = PartStage("layer/below", part, ring, wires)
+    ring.add_cursor()
+    ring.column("x")[:500] = turning(500)
+    origin = by_turns(500)
+    for name, values in origin._asdict().items():
+        ring.column(name)[:500] = values
+    ring.column("kind")[450] = DREAM
+    ring.column("layer/below/surprise")[:] = np.nan
+    ring.commit(500)
+    stage.work(ring.ready(0, 500, 500))
+    told = ring.column("layer/below/surprise")[:500, 0]
+    assert np.isfinite(told).all()
+    assert (told[:20] == 0).all()
+    assert told[450] == 0
+    assert (told[451:] != 0).all()
+    codes, surprise = learn(module({}), turning(500)[:450], origin.between(0, 450))
+    np.testing.assert_array_equal(ring.column("layer/below")[:450], codes)
+    np.testing.assert_array_equal(told[:450], surprise)

@@ -12,7 +12,11 @@ too (`sampling`, `contrast`). Each row is one step of Adam (`adam`).
 With `loss = "hinge"` one negative and a margin take the place of many; with `loss = "lpl"` there
 are no negatives at all (`lpl`).
 
-With `context = "lru"` rows are told from what a recurrent unit made of all codes before (`lru`).
+With a context rows are told from what a recurrent unit made of all codes before (`lru`, `gru`).
+
+With `positions` a row is several places of one picture, each with a code by the same units. All are
+answered, then each is learned as a row would be: told from what the same place was k rows ago, or
+from the place k grid rows above it, as Löwe et al. do with patches of still images.
 
 Rows are scaled to a root mean square of at most 10 before they are encoded. Rows whose inputs all
 agree are answered, but neither learned nor stored.

@@ -14,7 +14,6 @@ from streamlearn.rules.greedy_infomax import context, contrast, encoder, lpl, sa
 from streamlearn.rules.greedy_infomax.adam import pace_of
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
-    CODE,
     CONTEXT,
     F64,
     FALLBACK,
@@ -35,6 +34,7 @@ from streamlearn.rules.greedy_infomax.state import (
     Scratch,
     Setting,
     Store,
+    Who,
 )
 
 _FIGURE_ROWS: Final = 1000.0
@@ -55,20 +55,24 @@ def _share(rows: float) -> float:
 
 
 @inlined
-def _recall(past: Past, slot: int, scratch: Scratch) -> int:
-    """Put the rows before into scratch; returns from how many the newest can be told."""
-    K = scratch.told.shape[0]
-    told = 0
+def _recall(module: Module, slot: int, whole: F32, at: int) -> int:
+    """Put the rows before, or the positions above, into scratch; returns how many there are."""
+    _, past, _, setting, scratch = module
+    told, D, found = scratch.told, scratch.x.shape[1], 0
+    K = told.shape[0]
     for k in range(K):
-        scratch.told[k] = 0
-        if past.rows[slot] > k:
-            at = (past.rows[slot] - 1 - k) % K
-            scratch.told[k] = int(encoder.read(past.x[slot, at], scratch.x[1 + k]))
-        if scratch.told[k] == 0:
-            for i in range(scratch.x.shape[1]):
+        told[k] = 0
+        above = at - (k + 1) * setting.below
+        if setting.below > 0 and above >= 0:
+            told[k] = int(encoder.read(whole[above * D : (above + 1) * D], scratch.x[1 + k]))
+        elif setting.below == 0 and past.rows[slot] > k:
+            row = past.x[slot, (past.rows[slot] - 1 - k) % K]
+            told[k] = int(encoder.read(row, scratch.x[1 + k]))
+        if told[k] == 0:
+            for i in range(D):
                 scratch.x[1 + k, i] = 0
-        told += scratch.told[k]
-    return told
+        found += told[k]
+    return found
 
 
 @inlined
@@ -148,9 +152,9 @@ def _note_code(store: Store, code: F32) -> None:
 
 
 @inlined
-def _remember(module: Module, slot: int, x: F32) -> None:
-    """Put the row x [D] behind the others of its stream."""
-    past = module.past
+def _remember(module: Module, slot: int) -> None:
+    """Put the row in scratch behind the others of its stream."""
+    past, x = module.past, module.scratch.x[0]
     context.remember(module, slot)
     row = past.x[slot, past.rows[slot] % past.x.shape[1]]
     for i in range(x.shape[0]):
@@ -168,21 +172,31 @@ def _kind_of(setting: Setting, row: int) -> int:
 
 
 @inlined
-def _gather(module: Module, who: tuple[int, int, int, int]) -> tuple[int, int]:
-    """Encode all that the row in scratch is held against.
+def _draw(module: Module, whole: F32, who: Who) -> tuple[bool, int]:
+    """Put negatives into scratch; returns whether there are any, and if from a wider circle."""
+    _, _, store, setting, scratch = module
+    if setting.source == sampling.POSITIONS:
+        sampling.draw_positions(whole, setting, who.row, who.at, scratch)
+        return True, 0
+    n, widened = sampling.find(store, setting.source, who.stream, who.device, scratch.match)
+    if n > 0:
+        sampling.draw(store, setting, who.row, n, scratch)
+    return n > 0, widened
+
+
+@inlined
+def _gather(module: Module, whole: F32, who: Who) -> tuple[int, int]:
+    """Encode all that the position in scratch is held against.
 
     Returns from how many rows it can be told, and whether negatives came from a wider circle.
     """
-    _, past, store, setting, scratch = module
-    row, slot, stream, device = who
+    _, _, store, setting, scratch = module
     if store.clock[STORED] < setting.warm:
         return 0, 0
-    told, widened = _recall(past, slot, scratch), 0
+    told, widened = _recall(module, who.slot, whole, who.at), 0
     if told > 0 and setting.loss != LPL:
-        n, widened = sampling.find(store, setting.source, stream, device, scratch.match)
-        if n == 0:
-            return 0, 0
-        sampling.draw(store, setting, row, n, scratch)
+        there, widened = _draw(module, whole, who)
+        told = told if there else 0
     if told > 0:
         net, end = module.net, scratch.x.shape[0]
         encoder.encode(net.weights, net.bias, setting.hop, scratch, 1, end)
@@ -208,18 +222,17 @@ def _move(module: Module, slot: int) -> None:
 
 
 @inlined
-def _predicted(module: Module, who: tuple[int, int, int, int], learns: bool) -> float:  # noqa: FBT001  numba takes no keywords
-    """Hold the row in scratch against others and learn from it; returns its surprise.
+def _predicted(module: Module, whole: F32, who: Who, learns: bool) -> tuple[float, int]:  # noqa: FBT001  numba takes no keywords
+    """Hold the position in scratch against others and learn from it.
 
-    who: (number of the row, its slot, its stream, its device).
+    Returns its surprise, and 1 where it could be told from anything.
     """
     _, _, store, setting, scratch = module
-    row, slot, _, _ = who
-    told, widened = _gather(module, who)
+    told, widened = _gather(module, whole, who)
     if setting.loss == LPL and learns:
         lpl.collect(store, setting, scratch)
     if told == 0:
-        return 0.0
+        return 0.0, 0
     if setting.loss == LPL:
         loss = lpl.pull(scratch)
         if learns:
@@ -227,36 +240,79 @@ def _predicted(module: Module, who: tuple[int, int, int, int], learns: bool) -> 
             _note(store, loss, 0.0)
     else:
         _clear(scratch)
-        context.recall(module, slot)
-        loss = _score(module, told, _kind_of(setting, row), learns)
+        context.recall(module, who.slot)
+        loss = _score(module, told, _kind_of(setting, who.row), learns)
     if learns:
         _fade(store.figures, FALLBACK, float(widened), _share(store.clock[SCORED]))
         if store.clock[SCORED] % setting.every == 0:
-            _move(module, slot)
-    return _surprise(store, loss, learns)
+            _move(module, who.slot)
+    return _surprise(store, loss, learns), 1
 
 
 @inlined
-def _answer(module: Module, x: F32, slot: int, out: F32) -> bool:
-    """Write what is given of x [D] to out; returns whether there is something in it to predict."""
-    scratch = module.scratch
+def _look(module: Module, x: F32, slot: int, out: F32) -> bool:
+    """Encode the position x [D]; returns whether there is something in it to predict.
+
+    What is given of it is written to out, where out has room.
+    """
+    net, _, _, setting, scratch = module
     seen = encoder.read(x, scratch.x[0])
-    net, hop, n = module.net, module.setting.hop, 0
-    if net.mean_bias.shape[0] > 0:
-        encoder.encode(net.mean_weights, net.mean_bias, hop, scratch, 0, 1)
-        for h in range(out.shape[0]):
-            out[h] = scratch.code[0, h]
-        n = out.shape[0]
-    encoder.encode(net.weights, net.bias, hop, scratch, 0, 1)
-    context.advance(module, slot)
-    if module.setting.gives != CONTEXT and n == 0:
+    n = 0
+    if net.mean_bias.shape[0] > 0 and out.shape[0] > 0:
+        encoder.encode(net.mean_weights, net.mean_bias, setting.hop, scratch, 0, 1)
         n = scratch.code.shape[1]
         for h in range(n):
             out[h] = scratch.code[0, h]
-    if module.setting.gives != CODE:
-        for i in range(scratch.context.shape[1]):
-            out[n + i] = scratch.context[0, i]
+    encoder.encode(net.weights, net.bias, setting.hop, scratch, 0, 1)
+    if out.shape[0] > 0:
+        context.advance(module, slot)
+        if setting.gives != CONTEXT and n == 0:
+            n = scratch.code.shape[1]
+            for h in range(n):
+                out[h] = scratch.code[0, h]
+        for i in range(n, out.shape[0]):
+            out[i] = scratch.context[0, i - n]
     return seen
+
+
+@inlined
+def _take(module: Module, whole: F32, who: Who, seen: bool, how: tuple[bool, bool]) -> float:  # noqa: FBT001  numba takes no keywords
+    """Score, learn and remember the position in scratch; returns its surprise, NaN for none.
+
+    how: whether to learn, and whether surprise is wanted.
+    """
+    learns, wanted = how
+    scratch, found, told = module.scratch, 0.0, 0
+    if learns:
+        _note_code(module.store, scratch.code[0])
+    if seen and (learns or wanted):
+        found, told = _predicted(module, whole, who, learns)
+    if seen and learns:
+        origin = who.stream, who.device
+        sampling.keep(module.store, module.setting, who.row, scratch.x[0], origin)
+    if module.setting.below == 0:
+        _remember(module, who.slot)
+    return found if told > 0 else np.nan
+
+
+@inlined
+def _row(module: Module, x: F32, out: F32, who: Who, how: tuple[bool, bool]) -> float:
+    """Answer all positions of a row, then take one after the other; returns the mean surprise."""
+    count, D = module.setting.positions, module.scratch.x.shape[1]
+    H, total, told, seen = out.shape[0] // count, 0.0, 0, False
+    for turn in range(2):
+        for p in range(count):
+            slot = 0 if module.setting.below > 0 else who.slot * count + p
+            if turn == 0 or count > 1:
+                room = out[p * H : (p + 1) * H] if turn == 0 else out[:0]
+                seen = _look(module, x[p * D : (p + 1) * D], slot, room)
+            if turn == 1:
+                here = Who(who.row * count + p, slot, who.stream, who.device, p)
+                found = _take(module, x, here, seen, how)
+                if not np.isnan(found):
+                    total += found
+                    told += 1
+    return total / max(told, 1)
 
 
 @kernel
@@ -273,22 +329,13 @@ def run(
     x, out, surprise, first, learns = rows
     slots, begins, streams, devices = origin
     module = Module(Net(*net), Past(*past), Store(*store), Setting(*numbers), Scratch(*room))
+    count = module.setting.positions
     for b in range(x.shape[0]):
-        if begins[b]:
-            module.past.rows[slots[b]] = 0
-        seen = _answer(module, x[b], slots[b], out[b])
-        if learns:
-            _note_code(module.store, module.scratch.code[0])
+        if begins[b] and module.setting.below == 0:
+            for p in range(count):
+                module.past.rows[slots[b] * count + p] = 0
         wanted = b < surprise.shape[0]
-        found = 0.0
-        if seen and (learns or wanted):
-            who = first + b, slots[b], streams[b], devices[b]
-            found = _predicted(module, who, learns)
+        who = Who(first + b, int(slots[b]), int(streams[b]), int(devices[b]), 0)
+        found = _row(module, x[b], out[b], who, (learns, wanted))
         if wanted:
             surprise[b, 0] = np.float32(found)
-        if seen and learns:
-            origin_of_it = streams[b], devices[b]
-            sampling.keep(
-                module.store, module.setting, first + b, module.scratch.x[0], origin_of_it
-            )
-        _remember(module, slots[b], module.scratch.x[0])

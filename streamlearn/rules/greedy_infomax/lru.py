@@ -33,6 +33,7 @@ import numpy as np
 from streamlearn.kernels import inlined
 from streamlearn.part import F32
 from streamlearn.rules.greedy_infomax.adam import Pace, step
+from streamlearn.rules.greedy_infomax.norm import through_norm
 from streamlearn.rules.greedy_infomax.state import Net, Past, Scratch
 
 NU, THETA, GAMMA = range(3)
@@ -43,7 +44,6 @@ _MOST_NU: Final = 3.0
 _MOST_THETA: Final = 1.1
 """Half a turn a row."""
 _GAMMAS: Final = (-10.0, 3.0)
-_TINY = np.float32(1e-4)
 
 
 @inlined
@@ -91,20 +91,6 @@ def advance(net: Net, past: Past, slot: int, scratch: Scratch) -> None:
 
 
 @inlined
-def normalise(state: F32, out: F32) -> np.float32:
-    """Write out [2 n] = c from h [2, n]; returns c / h."""
-    n = state.shape[1]
-    square = np.float32(0)
-    for i in range(n):
-        square += state[0, i] * state[0, i] + state[1, i] * state[1, i]
-    factor = np.float32(1) / np.sqrt(square / np.float32(n) + _TINY)
-    for i in range(n):
-        out[i] = factor * state[0, i]
-        out[n + i] = factor * state[1, i]
-    return np.float32(factor)
-
-
-@inlined
 def _carry(trace: F32, before: F32, pole: F32, real: F32, imaginary: F32) -> None:
     """Write a trace [2, n] = lambda before + (real, imaginary)."""
     a, b, c, d, p, q = trace[0], trace[1], before[0], before[1], pole[0], pole[1]
@@ -148,18 +134,6 @@ def remember(past: Past, slot: int, scratch: Scratch) -> None:
     for i in range(scratch.state.shape[1]):
         past.context[slot, at, 0, i] = scratch.state[0, i]
         past.context[slot, at, 1, i] = scratch.state[1, i]
-
-
-@inlined
-def _through_norm(scratch: Scratch, k: int) -> None:
-    """Turn dL/d c [2 n] of the context k + 1 rows ago into dL/d h."""
-    c, d = scratch.context[1 + k], scratch.slope[k]
-    along = np.float32(0)
-    for i in range(c.shape[0]):
-        along += c[i] * d[i]
-    along *= np.float32(2) / np.float32(c.shape[0])
-    for i in range(c.shape[0]):
-        d[i] = (d[i] - along * c[i]) * scratch.scale[k]
 
 
 @inlined
@@ -238,7 +212,7 @@ def learn(net: Net, past: Past, slot: int, scratch: Scratch, pace: Pace) -> None
     """Move all weights of the unit by d c in scratch.slope [K, 2 n]; d zn of past rows grow."""
     for k in range(scratch.told.shape[0]):
         if scratch.told[k]:
-            _through_norm(scratch, k)
+            through_norm(scratch, k)
             _to_codes(net, scratch, k)
     _learn_poles(net, past, slot, scratch, pace)
     g, moments = scratch.gradient_mix, net.mix_moments

@@ -1,5 +1,6 @@
 """What a module of Greedy InfoMax can be told, and which options go together."""
 
+import math
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Meta
 from streamlearn.config import LayerOptions
 from streamlearn.errors import ConfigError
 from streamlearn.part import Place
+from streamlearn.schema import shown
 
 
 class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
@@ -46,6 +48,20 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "samples"},
         ),
     ] = 1
+    positions: Annotated[
+        bool,
+        Meta(
+            description="Rows [positions, D], or [rows, columns, D], are several positions; each "
+            "has a code by the same units."
+        ),
+    ] = False
+    predict: Annotated[
+        Literal["time", "below"],
+        Meta(
+            description="What a position tells: itself some rows later, or the position so many "
+            "grid rows below in the same row."
+        ),
+    ] = "time"
     steps: Annotated[
         int,
         Meta(
@@ -65,10 +81,11 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         ),
     ] = 16
     negatives_from: Annotated[
-        Literal["other", "same", "device", "any"],
+        Literal["other", "same", "device", "any", "positions"],
         Meta(
             description="Of which streams negatives are: other ones, the same, others of the same "
-            "device, or any; where none of them is stored, from the next wider circle."
+            "device, or any; where none of them is stored, from the next wider circle. positions: "
+            "the row's other positions."
         ),
     ] = "other"
     reservoir_rows: Annotated[
@@ -107,10 +124,11 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         ),
     ] = 500
     context: Annotated[
-        Literal["none", "lru"],
+        Literal["none", "lru", "gru"],
         Meta(
-            description="What rows ahead are told from: the code alone, or a linear recurrent unit "
-            "that reads all codes, learned along the stream."
+            description="What rows ahead are told from: the code alone, or what a recurrent unit "
+            "makes of all codes; lru: linear, learned through all of time; gru: gated, learned "
+            "from one step back."
         ),
     ] = "none"
     context_units: Annotated[
@@ -118,12 +136,12 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=65536,
-            description="Complex numbers of the recurrent unit; 0: as many as units (lru).",
+            description="Numbers of the recurrent unit, complex ones for lru; 0: as many as units.",
         ),
     ] = 0
     gives: Annotated[
         Literal["code", "context", "both"],
-        Meta(description="What the layer writes; a context is a real and an imaginary part (lru)."),
+        Meta(description="What the layer writes; contexts of lru are real and imaginary parts."),
     ] = "code"
     average: Annotated[
         bool,
@@ -137,7 +155,7 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Learn from one row of so many; all else goes on with every row.",
+            description="Learn from one row of so many, or one position; all else goes on.",
             extra={"unit": "rows"},
         ),
     ] = 1
@@ -148,18 +166,19 @@ class GreedyInfomaxOptions(LayerOptions, frozen=True, kw_only=True):
 
 
 _CONTRAST: Final = ("infonce", "hinge")
-_ONLY: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+_ONLY: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "steps": ("loss", _CONTRAST),
     "negatives": ("loss", ("infonce",)),
     "negatives_from": ("loss", _CONTRAST),
     "reservoir_rows": ("loss", _CONTRAST),
     "context": ("loss", _CONTRAST),
-    "context_units": ("context", ("lru",)),
-    "gives": ("context", ("lru",)),
+    "context_units": ("context", ("lru", "gru")),
+    "gives": ("context", ("lru", "gru")),
     "decorrelate": ("loss", ("lpl",)),
     "field": ("encoder", ("convolution",)),
     "stride": ("encoder", ("convolution",)),
     "average": ("context", ("none",)),
+    "predict": ("positions", (True,)),
 }
 """Options that mean something only where another has one of these values."""
 
@@ -185,6 +204,7 @@ def _misfits(options: GreedyInfomaxOptions, place: Place) -> list[str]:
             f"context_units: expected at most units = {options.units}, got "
             f"{options.context_units}; a unit begins with a code's number each"
         )
+    lines += _positions(options, place.shape_in)
     length = place.shape_in[0]
     if options.encoder == "convolution" and not 1 <= options.field <= length:
         lines.append(
@@ -194,18 +214,53 @@ def _misfits(options: GreedyInfomaxOptions, place: Place) -> list[str]:
     return lines
 
 
+def _positions(options: GreedyInfomaxOptions, shape: tuple[int, ...]) -> list[str]:
+    lines = []
+    least = 3 if options.predict == "below" else 2
+    if options.positions and len(shape) < least:
+        wanted = "[rows, columns, D]" if least == 3 else "[positions, D]"
+        lines.append(
+            f"positions: expected rows of shape {wanted}, got {[*shape]}; cut them into patches, "
+            "or leave it out"
+        )
+    if options.positions and options.encoder != "dense":
+        lines.append(
+            'encoder: expected "dense" beside positions = true, got "convolution"; leave one out'
+        )
+    if options.positions and options.context != "none":
+        lines.append(
+            f'context: expected "none" beside positions = true, got "{options.context}"; leave '
+            "one out"
+        )
+    if options.negatives_from == "positions" and not (
+        options.positions and math.prod(shape[:-1]) > 1
+    ):
+        lines.append(
+            "negatives_from: expected positions = true and rows of several beside it, got "
+            f"{[*shape]}; choose streams"
+        )
+    return lines
+
+
 def _ignored(options: GreedyInfomaxOptions) -> list[str]:
     defaults = {one.name: one.default for one in msgspec.structs.fields(type(options))}
     lines = []
     for name, (key, allowed) in _ONLY.items():
         value: Any = getattr(options, name)
-        chosen: str = getattr(options, key)
+        chosen: Any = getattr(options, key)
         if value != defaults[name] and chosen not in allowed:
-            wanted = " or ".join(f'"{one}"' for one in allowed)
+            wanted = " or ".join(map(shown, allowed))
             lines.append(
-                f'{name}: expected {key} = {wanted} beside it, got "{chosen}", under which '
-                f"{name} = {value} means nothing; change one of them"
+                f"{name}: expected {key} = {wanted} beside it, got {shown(chosen)}, under which "
+                f"{name} = {shown(value)} means nothing; change one of them"
             )
+    if options.negatives_from == "positions" and (
+        options.reservoir_rows != defaults["reservoir_rows"]
+    ):
+        lines.append(
+            'reservoir_rows: expected negatives_from other than "positions" beside it, under which '
+            f"reservoir_rows = {options.reservoir_rows} means nothing; change one of them"
+        )
     averages = options.average or options.loss == "lpl"
     if options.memory_rows != defaults["memory_rows"] and not averages:
         lines.append(

@@ -1,5 +1,7 @@
 """The layer around the kernels."""
 
+import math
+
 import numpy as np
 
 from streamlearn.errors import ConfigError
@@ -15,6 +17,7 @@ from streamlearn.rules.greedy_infomax.start import (
     new_scratch,
     new_store,
     past_bytes,
+    positions_of,
     setting_of,
 )
 from streamlearn.rules.greedy_infomax.state import (
@@ -84,10 +87,16 @@ class GreedyInfomax(Rule):
 
     @property
     def width_out(self) -> int:
-        """H: a code; a context has two numbers a unit of it."""
+        """H: a code, a context, or both; as many codes as there are positions."""
+        return math.prod(self.shape_out)
+
+    @property
+    def shape_out(self) -> tuple[int, ...]:
+        """[H], or [positions, H] as the rows have them."""
         options = self.options
         code = 0 if options.gives == "context" else options.units
-        return code + (0 if options.gives == "code" else context_of(options))
+        width = code + (0 if options.gives == "code" else context_of(options))
+        return (*self.place.shape_in[:-1], width) if options.positions else (width,)
 
     @property
     def follows(self) -> bool:
@@ -128,7 +137,7 @@ class GreedyInfomax(Rule):
             self._run(rows, past, room, learns=False)
             return
         for b in range(len(rows.x)):
-            past = _slot_0(self._past)
+            past = _slot_0(self._past, positions_of(self.options, self.place))
             one = Rows(rows.x[b : b + 1], rows.out[b : b + 1], rows.y[b : b + 1], rows.first + b)
             if rows.beside is not None:
                 one = one._replace(beside=type(rows.beside)(*(a[b : b + 1] for a in rows.beside)))
@@ -184,7 +193,12 @@ class GreedyInfomax(Rule):
         """Reads weights for every row encoded; a step reads and writes all, with moments."""
         net, encoded = self._net, len(self._scratch.x)
         moved = net.weights.size + net.predict.size + 2 * net.mix.size
-        return 4 * (encoded * net.weights.size + 6 * moved + 2 * self._store.covariance.size)
+        positions = positions_of(self.options, self.place)
+        return (
+            4
+            * positions
+            * (encoded * net.weights.size + 6 * moved + 2 * self._store.covariance.size)
+        )
 
 
 def _check_room(wanted_bytes: int) -> None:
@@ -199,10 +213,11 @@ def _check_room(wanted_bytes: int) -> None:
         )
 
 
-def _slot_0(past: Past) -> Past:
+def _slot_0(past: Past, positions: int) -> Past:
     """A copy of the first slot, without traces."""
     x, rows, context, trace, mix = past
-    return Past(x[:1].copy(), rows[:1].copy(), context[:1].copy(), trace[:0], mix[:0])
+    first = slice(positions)
+    return Past(x[first].copy(), rows[first].copy(), context[first].copy(), trace[:0], mix[:0])
 
 
 def _surprise_of(rows: Rows) -> F32:

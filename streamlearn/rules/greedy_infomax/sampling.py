@@ -5,6 +5,8 @@ from the next wider circle:
 
     device -> other -> any,   same -> any
 
+or, where rows have several positions, from the row's other ones.
+
 D inputs, M rows of the reservoir, N negatives.
 """
 
@@ -13,9 +15,10 @@ from typing import Final
 from streamlearn.kernels import inlined
 from streamlearn.kernels.random import uniform
 from streamlearn.part import F32
+from streamlearn.rules.greedy_infomax.encoder import read
 from streamlearn.rules.greedy_infomax.state import I64, STORED, Scratch, Setting, Store
 
-ANY, OTHER, SAME, DEVICE = range(4)
+ANY, OTHER, SAME, DEVICE, POSITIONS = range(5)
 
 _PLACE: Final = 0
 """Draw of a row that decides where it is stored."""
@@ -64,6 +67,16 @@ def draw(store: Store, setting: Setting, row: int, n: int, scratch: Scratch) -> 
         source, out = store.x[scratch.match[at]], scratch.x[first + j]
         for i in range(out.shape[0]):
             out[i] = source[i]
+
+
+@inlined
+def draw_positions(whole: F32, setting: Setting, row: int, at: int, scratch: Scratch) -> None:
+    """Copy N of the row's other positions, not the one at `at`, behind the rows before."""
+    D, first = scratch.x.shape[1], 1 + scratch.told.shape[0]
+    for j in range(scratch.x.shape[0] - first):
+        p = int((setting.positions - 1) * uniform(setting.seed, row, _NEGATIVE + j))
+        p += int(p >= at)
+        read(whole[p * D : (p + 1) * D], scratch.x[first + j])
 
 
 @inlined

@@ -12,7 +12,7 @@ from streamlearn.rules.greedy_infomax.state import Net, Past, Scratch, Setting, 
 
 _RECENT_ROWS: Final = 128
 _LOSSES: Final = ("infonce", "hinge", "lpl")
-_CONTEXTS: Final = ("none", "lru")
+_CONTEXTS: Final = ("none", "lru", "gru")
 """In the order of their numbers."""
 _RING: Final = (0.9, 0.999)
 _MOST_PHASE: Final = 0.16
@@ -29,9 +29,19 @@ def channels_of(place: Place) -> int:
     return math.prod(place.shape_in[1:])
 
 
+def positions_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """How many positions a row has."""
+    return math.prod(place.shape_in[:-1]) if options.positions else 1
+
+
+def width_of(options: GreedyInfomaxOptions, place: Place) -> int:
+    """D: inputs of a row, of each position where it has several."""
+    return place.width_in // positions_of(options, place)
+
+
 def inputs_of(options: GreedyInfomaxOptions, place: Place) -> int:
     """F: inputs of a place."""
-    return options.field * channels_of(place) or place.width_in
+    return options.field * channels_of(place) or width_of(options, place)
 
 
 def places_of(options: GreedyInfomaxOptions, place: Place) -> int:
@@ -46,7 +56,12 @@ def state_of(options: GreedyInfomaxOptions) -> int:
 
 def context_of(options: GreedyInfomaxOptions) -> int:
     """C: numbers of a context."""
-    return 2 * state_of(options) or options.units
+    return state_of(options) * (2 if options.context == "lru" else 1) or options.units
+
+
+def _lines_of(options: GreedyInfomaxOptions) -> int:
+    """G: lines of a recurrent state."""
+    return 5 if options.context == "gru" else 2
 
 
 def _negatives_of(options: GreedyInfomaxOptions) -> int:
@@ -55,9 +70,11 @@ def _negatives_of(options: GreedyInfomaxOptions) -> int:
 
 def setting_of(options: GreedyInfomaxOptions, place: Place) -> Setting:
     """Options as the kernels want them."""
-    sources = ("any", "other", "same", "device")
+    sources = ("any", "other", "same", "device", "positions")
     return Setting(
         seed=place.seed,
+        positions=positions_of(options, place),
+        below=place.shape_in[1] if options.predict == "below" else 0,
         hop=options.stride * channels_of(place),
         source=sources.index(options.negatives_from),
         warm=options.warm_rows,
@@ -78,8 +95,9 @@ def new_net(options: GreedyInfomaxOptions, place: Place) -> Net:
     weights = generator(place.seed).standard_normal((inputs, H), np.float32)
     weights /= np.float32(np.sqrt(inputs))
     C, n = context_of(options), state_of(options)
-    recurrent, mix = _new_recurrent(n, place.seed), np.zeros((2, H, n), np.float32)
-    mix[0] = np.eye(H, n)
+    gated = options.context == "gru"
+    recurrent = _new_recurrent(0 if gated else n, place.seed)
+    mix = _new_gates(H, n, place.seed) if gated else _new_mix(H, n)
     predict = np.zeros((K, C, H), np.float32)
     predict[:] = np.eye(C, H) * (np.arange(C) < (n or H))[:, None]
     return Net(
@@ -98,6 +116,22 @@ def new_net(options: GreedyInfomaxOptions, place: Place) -> Net:
     )
 
 
+def _new_mix(H: int, n: int) -> F32:
+    """B is the identity."""
+    mix = np.zeros((2, H, n), np.float32)
+    mix[0] = np.eye(H, n)
+    return mix
+
+
+def _new_gates(H: int, n: int, seed: int) -> F32:
+    """R and Z random, M the identity of codes, and a bias of 1 for Z."""
+    mix = generator(seed ^ 1).standard_normal((3, H + n + 1, n), np.float32)
+    mix /= np.float32(np.sqrt(H + n))
+    mix[:2, -1] = [[0.0], [1.0]]
+    mix[2] = np.eye(H + n + 1, n)
+    return mix
+
+
 def _new_recurrent(n: int, seed: int) -> F32:
     """|lambda| uniform on the ring from .9 to .999, slow phases, gamma = sqrt(1 - |lambda|²)."""
     random = generator(seed ^ 1)
@@ -111,20 +145,23 @@ def _new_recurrent(n: int, seed: int) -> F32:
 def past_bytes(options: GreedyInfomaxOptions, place: Place) -> int:
     """What is kept of all streams."""
     n = state_of(options)
-    a_row = place.width_in + 6 * n + 2 * n * options.units
-    return 4 * (place.live + 1) * steps_of(options) * a_row
+    traces = 4 * n + 2 * n * options.units if options.context == "lru" else 0
+    a_row = width_of(options, place) + _lines_of(options) * n + traces
+    slots = (place.live + 1) * positions_of(options, place) if options.predict == "time" else 1
+    return 4 * slots * steps_of(options) * a_row
 
 
 def new_past(
     options: GreedyInfomaxOptions, place: Place, slots: int, *, traces: bool = True
 ) -> Past:
-    """No past rows; whether with room for traces."""
+    """No past rows of so many streams; whether with room for traces."""
+    slots = slots * positions_of(options, place) if options.predict == "time" else 1
     K, H, n = steps_of(options), options.units, state_of(options)
-    traced = slots if traces and n else 0
+    traced = slots if traces and options.context == "lru" else 0
     return Past(
-        x=np.zeros((slots, K, place.width_in), np.float32),
+        x=np.zeros((slots, K, width_of(options, place)), np.float32),
         rows=np.zeros(slots, np.int64),
-        context=np.zeros((slots, K, 2, n), np.float32),
+        context=np.zeros((slots, K, _lines_of(options), n), np.float32),
         trace=np.zeros((traced, K, 4, n), np.float32),
         trace_mix=np.zeros((traced, K, 2, H, n), np.float32),
     )
@@ -133,9 +170,9 @@ def new_past(
 def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
     """Nothing stored."""
     H, lpl = options.units, options.loss == "lpl"
-    M = 0 if lpl else options.reservoir_rows
+    M = 0 if lpl or options.negatives_from == "positions" else options.reservoir_rows
     return Store(
-        x=np.zeros((M, place.width_in), np.float32),
+        x=np.zeros((M, width_of(options, place)), np.float32),
         stream=np.zeros(M, np.int32),
         device=np.zeros(M, np.int32),
         clock=np.zeros(4, np.int64),
@@ -153,7 +190,7 @@ def new_scratch(options: GreedyInfomaxOptions, place: Place) -> Scratch:
     H, K, N = options.units, steps_of(options), _negatives_of(options)
     R, C, n = 1 + K + N, context_of(options), state_of(options)
     return Scratch(
-        x=np.zeros((R, place.width_in), np.float32),
+        x=np.zeros((R, width_of(options, place)), np.float32),
         z=np.zeros((R, places_of(options, place), H), np.float32),
         code=np.zeros((R, H), np.float32),
         factor=np.zeros(R, np.float32),
@@ -169,7 +206,8 @@ def new_scratch(options: GreedyInfomaxOptions, place: Place) -> Scratch:
         scale=np.zeros(K, np.float32),
         pole=np.zeros((3, n), np.float32),
         drive=np.zeros((2, n), np.float32),
-        state=np.zeros((2, n), np.float32),
+        state=np.zeros((_lines_of(options), n), np.float32),
+        gates=np.zeros((K, 3, n), np.float32),
         gradient_mix=np.zeros((3, n), np.float32),
     )
 

@@ -20,7 +20,7 @@ Plain = tuple[Any, ...]
 ROWS, STORED, STEPS, SCORED = range(4)
 """Places of the clock: rows seen, rows that vary, steps learned, rows scored."""
 INFONCE, HINGE, LPL = range(3)
-NONE, LRU = range(2)
+NONE, LRU, GRU = range(3)
 CODE, CONTEXT, BOTH = range(3)
 LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE = range(6)
 """Places of the figures; the last two are of the loss before it is standardised."""
@@ -46,13 +46,13 @@ class Net(NamedTuple):
     predict_moments: F32
     """[2, K, C, H]"""
     recurrent: F32
-    """[3, n] see `lru`."""
+    """[3, n] see `lru`; empty without it."""
     recurrent_moments: F32
     """[2, 3, n]"""
     mix: F32
-    """[2, H, n] B, real and imaginary."""
+    """[2, H, n] B of `lru`, or [3, H + n + 1, n] of `gru`."""
     mix_moments: F32
-    """[2, 2, H, n]"""
+    """[2, …] of these."""
 
 
 class Past(NamedTuple):
@@ -63,9 +63,9 @@ class Past(NamedTuple):
     rows: I64
     """[S + 1] rows since the stream began."""
     context: F32
-    """[S + 1, K, 2, n] h after each of these rows, real and imaginary."""
+    """[S + 1, K, G, n] the state after each of these rows: h, real and imaginary; or see `gru`."""
     trace: F32
-    """[S + 1, K, 4, n] E^lambda and E^gamma; empty where nothing will be learned."""
+    """[S + 1, K, 4, n] E^lambda and E^gamma of `lru`; empty where nothing will be learned."""
     trace_mix: F32
     """[S + 1, K, 2, H, n] E^B"""
 
@@ -99,6 +99,10 @@ class Setting(NamedTuple):
     """Options as the kernels want them."""
 
     seed: int
+    positions: int
+    """Of a row; 1 where the row is one."""
+    below: int
+    """Positions from one to the one that it foretells; 0: it foretells its own next row."""
     hop: int
     """Inputs from one place to the next."""
     source: int
@@ -155,9 +159,23 @@ class Scratch(NamedTuple):
     drive: F32
     """[2, n] u"""
     state: F32
-    """[2, n] h after the row."""
+    """[G, n] after the row."""
+    gates: F32
+    """[K, 3, n] gradients of what comes in at the gates of `gru`."""
     gradient_mix: F32
     """[3, n] of one line of recurrent weights."""
+
+
+class Who(NamedTuple):
+    """Which position of which row."""
+
+    row: int
+    """Number that keys its random choices."""
+    slot: int
+    stream: int
+    device: int
+    at: int
+    """Its place among the positions."""
 
 
 class Module(NamedTuple):

@@ -1,10 +1,11 @@
-"""The gradient that the recurrent unit carries along is that of the whole past."""
+"""What contexts learn: the gradient that `lru` carries along is that of the whole past."""
 
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from naive import greedy_infomax_gru
 from naive.greedy_infomax_lru import Unit
 from numpy.typing import NDArray
 from rules.infomax_streams import STREAMS, by_turns, learn, module, turning
@@ -114,6 +115,25 @@ def test_the_kernels_gradient_is_that_of_the_loss(name: str) -> None:
         assert math.isclose(found[tuple(at)], slope, rel_tol=5e-3, abs_tol=2e-6), at
 
 
+def test_the_gated_unit_learns_by_the_slope_of_one_step() -> None:
+    """With the state before held fixed, gradients of gates and code are those of differences."""
+    rng = np.random.default_rng(2)
+    n, H = 3, 4
+    values = {"mix": rng.standard_normal((3, H + n + 1, n)), "zn": rng.random(H)}
+    old, wanted = rng.uniform(-1, 1, n), rng.standard_normal(n)
+    before = greedy_infomax_gru.Moment(old, *[np.zeros(n)] * 5)
+
+    def loss(moved: Values) -> float:
+        unit = greedy_infomax_gru.Unit(moved)
+        return float(unit.context(unit.advance(before, moved["zn"]))[0] @ wanted)
+
+    unit = greedy_infomax_gru.Unit(values)
+    weights, code = unit.gradients(unit.advance(before, values["zn"]), wanted, values["zn"])
+    for name, found in (("mix", weights), ("zn", code)):
+        for at in np.ndindex(found.shape):
+            assert math.isclose(found[at], slope_of(loss, values, name, at), abs_tol=1e-7), at
+
+
 def now_and_then(rows: int) -> F32:
     """Streams [B, D] that show one of four patterns now and then and noise between; it changes."""
     rng = np.random.default_rng(5)
@@ -131,8 +151,9 @@ def now_and_then(rows: int) -> F32:
 def test_a_context_foresees_what_a_code_cannot() -> None:
     """Where the row before says little and many before it say much, a context tells it better."""
     losses = {}
-    for context in ("none", "lru"):
+    for context in ("none", "lru", "gru"):
         part = module({"context": context, "negatives_from": "any", "rate": 3e-3})
         learn(part, now_and_then(6000), by_turns(6000))
         losses[context] = part.gauges()["loss"]
     assert losses["lru"] < losses["none"] - 0.05
+    assert losses["gru"] < losses["none"] - 0.05
