@@ -25,6 +25,24 @@ class LayerOptions(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description='Layers before it, side by side; "input": prepared row; []: the last.'),
     ] = ()
+    learns_from: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 60,
+            description="Row of the learner's life from which on it learns; before, it responds.",
+            extra={"unit": "rows"},
+        ),
+    ] = 0
+    learns_rows: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 60,
+            description="Rows that it learns from, then it only responds; 0: without end.",
+            extra={"unit": "rows"},
+        ),
+    ] = 0
 
 
 class HeadOptions(Section, frozen=True, kw_only=True):

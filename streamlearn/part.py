@@ -175,6 +175,9 @@ class Part(ABC):
         """Whether it learns from rows that are shown again, as what it reads has moved on."""
         return False
 
+    def rest(self) -> None:  # noqa: B027  most parts keep little for learning alone
+        """Called when it has learned its last row (`learns_rows`): let go of what that needed."""
+
     def follow(self, rows: Rows) -> None:
         """Write all that `learn` would write and go along with the streams, but learn nothing."""
         self.respond(rows)

@@ -7,7 +7,7 @@ never changes a result.
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from streamlearn.part import F32, I32, UNLABELLED, Arrays, Beside, Origin, Part,
 from streamlearn.pipeline.ring import AGAIN, DREAM, FRESH, Block, Ring
 
 Columns = dict[str, F32]
+
+_FOR_EVER: Final = 1 << 62
 
 
 class Stage(ABC):
@@ -107,6 +109,7 @@ class PartStage(Stage):
         self._room = np.zeros((several, part.place.width_in), np.float32)
         self._lane_room = np.zeros((several, part.place.lanes_in, part.place.width_in), np.float32)
         self._plain = part.place.lanes_in == 0 and len(self._owned) == 1
+        self._turn, self._rests = _turn(part.options), False
         self._origin = [ring.column(name) for name in Origin._fields] if part.follows else None
 
     def work(self, block: Block) -> None:
@@ -127,12 +130,26 @@ class PartStage(Stage):
                 self._dream(part)
             elif kind == AGAIN:
                 self._again(part)
-            elif self.frozen:
+            else:
+                self._learn(part, kind)
+
+    def _learn(self, rows: Rows, kind: int) -> None:
+        """Learn from those of the rows whose turn it is; go along with the others."""
+        n, (first, last) = len(rows.y), self._turn
+        a, b = (min(max(edge - rows.first, 0), n) for edge in (first, last))
+        for begin, end, learns in ((0, a, False), (a, b, True), (b, n, False)):
+            part = _between(rows, begin, end) if begin < end else None
+            if part is None:
+                continue
+            if self.frozen or not learns:
                 self.part.follow(part)
             elif kind == FRESH:
                 self.part.learn(part)
             else:
                 self.part.learn_late(part)
+        if b < n and not self._rests:
+            self._rests = True
+            self.part.rest()
 
     def _dream(self, rows: Rows) -> None:
         if rows.beside is not None:
@@ -197,6 +214,12 @@ class PartStage(Stage):
     def gauges(self) -> dict[str, float]:
         """The part's gauges; call it on the stage's thread."""
         return self.part.gauges()
+
+
+def _turn(options: Any) -> tuple[int, int]:
+    """Numbers of the rows from which on, and before which, a part learns."""
+    first = getattr(options, "learns_from", 0)
+    return first, first + (getattr(options, "learns_rows", 0) or _FOR_EVER)
 
 
 def _side_by_side(arrays: list[F32], room: F32) -> F32:

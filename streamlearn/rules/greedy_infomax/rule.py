@@ -157,6 +157,14 @@ class GreedyInfomax(Rule):
         state = tuple(self._net), tuple(past), tuple(self._store)
         learning.run(work, tuple(origin), *state, self._setting, tuple(room))
 
+    def rest(self) -> None:
+        """Let go of moments and reservoir; memory that is zero and not looked at takes no room."""
+        net, store = self._net._asdict(), self._store
+        gone = {name: np.zeros_like(a) for name, a in net.items() if name.endswith("_moments")}
+        self._net = self._net._replace(**gone)
+        self._store = store._replace(x=np.zeros_like(store.x))
+        self._scratch = self._new_scratch()
+
     def arrays(self) -> Arrays:
         """Weights, Adam's moments, the past of every stream, the reservoir and the figures."""
         return arrays_of(self._net, self._past, self._store)
