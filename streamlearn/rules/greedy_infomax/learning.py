@@ -257,21 +257,20 @@ def _look(module: Module, x: F32, slot: int, out: F32) -> bool:
     """
     net, _, _, setting, scratch = module
     seen = encoder.read(x, scratch.x[0])
-    n = 0
-    if net.mean_bias.shape[0] > 0 and out.shape[0] > 0:
-        encoder.encode(net.mean_weights, net.mean_bias, setting.hop, scratch, 0, 1)
-        n = scratch.code.shape[1]
-        for h in range(n):
-            out[h] = scratch.code[0, h]
-    encoder.encode(net.weights, net.bias, setting.hop, scratch, 0, 1)
+    gives = 0 if setting.gives == CONTEXT else min(out.shape[0], scratch.code.shape[1])
+    averaged = net.mean_bias.shape[0] > 0 and gives > 0
+    for plain in range(0 if averaged else 1, 2):
+        # Both kinds of weights at one place: compiling takes less.
+        weights = net.weights if plain else net.mean_weights
+        bias = net.bias if plain else net.mean_bias
+        encoder.encode(weights, bias, setting.hop, scratch, 0, 1)
+        if not (plain and averaged):
+            for h in range(gives):
+                out[h] = scratch.code[0, h]
     if out.shape[0] > 0:
         context.advance(module, slot)
-        if setting.gives != CONTEXT and n == 0:
-            n = scratch.code.shape[1]
-            for h in range(n):
-                out[h] = scratch.code[0, h]
-        for i in range(n, out.shape[0]):
-            out[i] = scratch.context[0, i - n]
+        for i in range(gives, out.shape[0]):
+            out[i] = scratch.context[0, i - gives]
     return seen
 
 

@@ -12,7 +12,6 @@ from streamlearn.rules.greedy_infomax.state import Net, Past, Scratch, Setting, 
 
 _RECENT_ROWS: Final = 128
 _LOSSES: Final = ("infonce", "hinge", "lpl")
-_CONTEXTS: Final = ("none", "lru", "gru")
 """In the order of their numbers."""
 _RING: Final = (0.9, 0.999)
 _MOST_PHASE: Final = 0.16
@@ -82,7 +81,8 @@ def setting_of(options: GreedyInfomaxOptions, place: Place) -> Setting:
         every=options.update_every,
         loss=_LOSSES.index(options.loss),
         decorrelate=options.decorrelate,
-        context=_CONTEXTS.index(options.context),
+        lru=1 if options.context == "lru" else None,
+        gru=1 if options.context == "gru" else None,
         gives=("code", "context", "both").index(options.gives),
         memory=1.0 / options.memory_rows,
     )

@@ -20,7 +20,6 @@ Plain = tuple[Any, ...]
 ROWS, STORED, STEPS, SCORED = range(4)
 """Places of the clock: rows seen, rows that vary, steps learned, rows scored."""
 INFONCE, HINGE, LPL = range(3)
-NONE, LRU, GRU = range(3)
 CODE, CONTEXT, BOTH = range(3)
 LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE = range(6)
 """Places of the figures; the last two are of the loss before it is standardised."""
@@ -115,8 +114,9 @@ class Setting(NamedTuple):
     loss: int
     """See `INFONCE`."""
     decorrelate: float
-    context: int
-    """See `NONE`."""
+    lru: int | None
+    """None without it: what is not there is not compiled, as that would take a minute more."""
+    gru: int | None
     gives: int
     """See `CODE`."""
     memory: float
