@@ -62,6 +62,7 @@ DAEMON = (
     "test_daemon_forward_forward",
     "test_daemon_learners",
     "test_daemon_mishaps",
+    "test_daemon_streams",
     "test_rubbish_daemon",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
