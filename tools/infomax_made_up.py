@@ -6,7 +6,7 @@ from streamlearn.data import Dataset
 from streamlearn.data.series import recordings
 
 
-def watch(people: int = 3, exercises: int = 3, samples: int = 600) -> Dataset:
+def watch(people: int = 3, exercises: int = 3, samples: int = 1500) -> Dataset:
     """Two recordings of every exercise of every person, 3 channels, called PERSON/i."""
     random = np.random.default_rng(0)
     t = np.arange(samples)[:, None] / 50
