@@ -135,6 +135,25 @@ def test_rows_shown_again_teach_heads_alone() -> None:
     assert [plain[name] for name in names] != [again[name] for name in names]
 
 
+def test_a_frozen_module_stands_still(monkeypatch) -> None:
+    """What comes after it was frozen changes nothing of it, and heads go on learning."""
+    watch = infomax_made_up.watch(people=2, samples=500)
+    variant = infomax_heads.Variant("", {"units": 8}, freeze_after=1000)
+    states, play = [], infomax_heads.play
+
+    def spied(learner: Any, *rest: Any) -> Any:
+        curve = play(learner, *rest)
+        states.append({name: a.copy() for name, a in learner.learning_arrays().items()})
+        return curve
+
+    monkeypatch.setattr(infomax_heads, "play", spied)
+    infomax_heads.fold(watch, variant, "1", 0)
+    then, now = states
+    assert then["layer/layer1/weights"].std() > 0
+    assert np.array_equal(then["layer/layer1/weights"], now["layer/layer1/weights"])
+    assert now["head/forgets5/labelled"][0] > then["head/forgets5/labelled"][0] > 0
+
+
 @pytest.mark.parametrize("tool", [infomax_voices, infomax_heads])
 def test_in_short(monkeypatch, capsys, tool: Any) -> None:
     """Made-up recordings are told apart by a small module, far better than by chance."""

@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,7 +34,8 @@ from results import update
 from streamlearn import data
 from streamlearn.bench.report import Row, report
 from streamlearn.config import Config, environment
-from streamlearn.data import Dataset
+from streamlearn.data import Dataset, interleaved
+from streamlearn.evaluate import fitted, play
 from streamlearn.heads.least_squares import LeastSquares
 from streamlearn.learner import Learner
 from streamlearn.options import LabelOptions
@@ -51,6 +53,8 @@ class Variant(NamedTuple):
     title: str
     layer: Mapping[str, Any]
     labels: LabelOptions = LabelOptions()
+    freeze_after: int = 0
+    """Samples after which the module stands still; 0: never."""
 
 
 Shares = dict[str, float]
@@ -61,6 +65,7 @@ LOSSES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "infonce": ("InfoNCE", {"units": 128, **DEVICE}),
 }
 AVERAGES: Final = (500, 5000)
+FROZEN_AFTER: Final = (50_000, 100_000)
 REHEARSALS: Final = ((100, 500), (10, 2000), (1, 2000))
 
 
@@ -80,6 +85,10 @@ def _variants() -> dict[str, Variant]:
         for rows in AVERAGES:
             averaged = {**layer, "average": True, "memory_rows": rows}
             found[f"{loss}-average{rows}"] = Variant(f"{title}, average of {rows}", averaged)
+        for samples in FROZEN_AFTER:
+            found[f"{loss}-frozen{samples}"] = Variant(
+                f"{title}, frozen after {samples:,} samples", layer, freeze_after=samples
+            )
         found[f"{loss}-both"] = Variant(
             f"{title}, average of {AVERAGES[-1]}, 1 of 2000 shown again every 10",
             {**layer, "average": True, "memory_rows": AVERAGES[-1]},
@@ -112,6 +121,29 @@ def configured(watch: Dataset, variant: Variant, seed: int) -> Config:
     return msgspec.structs.replace(config, head=tuple(heads), labels=variant.labels)
 
 
+def lived(config: Config, train: Dataset, freeze_after: int) -> Learner:
+    """A learner that saw all recordings once; its threads run until `close`.
+
+    Frozen in between, its streams begin anew there.
+    """
+    if not freeze_after:
+        return learned(config, train, HOP)
+    turned = interleaved(train, config.stream.live, HOP)
+    turned = replace(turned, X=fitted(turned, config))
+    learner = Learner(config)
+    learner.assemble()
+    learner.warm()
+    learner.pipeline.start()
+    play(learner, turned, freeze_after, None)
+    stage = learner.layer(config.layer[0].name)
+    assert stage is not None
+    stage.frozen = True
+    rest = turned.part(slice(freeze_after, None))
+    play(learner, rest, rest.rows, None)
+    learner.pipeline.check()
+    return learner
+
+
 def right(learner: Learner, asked: Sequence[Dataset], steps: int) -> Shares:
     """Head → share of pieces of recordings that it tells right, as it is now."""
     hits: dict[str, list[bool]] = {head.name: [] for head in learner.config.head}
@@ -134,7 +166,7 @@ def fold(watch: Dataset, variant: Variant, who: str, seed: int) -> Shares:
         np.isin(watch.series, [int(r.series[0]) for r in seen if r.series is not None])
     )
     began = time.perf_counter()
-    learner = learned(configured(watch, variant, seed), train, HOP)
+    learner = lived(configured(watch, variant, seed), train, variant.freeze_after)
     seconds = time.perf_counter() - began
     try:
         live = right(learner, asked, WIDE.pool_rows)
