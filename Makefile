@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream reference tables soak clean
+.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,18 @@ reproduce-kh: $(VENV)/.dev ## the figures of competing hidden units' paper, abou
 
 kh-stream: $(VENV)/.dev ## competing hidden units as a stream: competitions, passes, depth, into docs/results
 	$(BIN)/python tools/kh_stream.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-watch: $(VENV)/.dev ## Greedy InfoMax on an unseen person's smartwatch, hours, goes on where it stopped, into docs/results
+	$(BIN)/python tools/infomax_watch.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-voices: $(VENV)/.dev ## Greedy InfoMax telling five voices apart, goes on where it stopped (ARGS=--short: seconds)
+	$(BIN)/python tools/infomax_voices.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-heads: $(VENV)/.dev ## heads that learn while the modules of Greedy InfoMax move, goes on where it stopped (ARGS=--short: seconds)
+	$(BIN)/python tools/infomax_heads.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help
