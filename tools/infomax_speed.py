@@ -1,4 +1,4 @@
-"""How fast Greedy InfoMax learns a live stream, what share of a core that takes, and how much memory.
+"""How fast Greedy InfoMax learns a live stream, on what share of a core, in how much memory.
 
     make infomax-speed                          the three streams, PyTorch, memory: minutes
     make infomax-speed ARGS='--steps 1000000'   memory watched over as many steps
@@ -117,7 +117,7 @@ def samples_of(name: str, folder: Path) -> Samples:
         return data.load(str(folder / "watch" / "watch.npz")).X.astype(np.float32)
     if name == "video":
         return data.load(str(folder / "video" / "vtest_gray_96x72.npz")).X
-    voice = sorted((folder / "voices").glob("*.npz"))[0]
+    voice = min((folder / "voices").glob("*.npz"))
     with np.load(voice, allow_pickle=False) as arrays:
         return np.ascontiguousarray(arrays["audio"][: 60 * 8000, None])
 
