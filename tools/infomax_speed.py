@@ -6,8 +6,8 @@
 Each stream runs through the pipeline in one process as fast as it goes. Its share of a core is the
 processor time of a step, all threads together, times the steps that a second of real time brings.
 Beside it the module alone, on rows that are prepared already, and the same module in eager PyTorch,
-one step at a time on one thread; both in turn within seconds, and their ratio. Writes
-docs/results/infomax-speed.json.
+one step at a time on one thread, both in processor time and in turn within seconds, and their ratio.
+Writes docs/results/infomax-speed.json.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from results import write
+from results import update
 
 from streamlearn import data
 from streamlearn.bench.load import resident_mib
@@ -194,13 +194,13 @@ def prepared(stream: Stream, samples: Samples, steps: int) -> tuple[F32, Part]:
 
 
 def alone(part: Part, rows: F32, first: int) -> float:
-    """Learn rows [n, D] one by one; seconds of each."""
+    """Learn rows [n, D] one by one; seconds of processor time of each."""
     out = np.zeros((1, part.width_out), np.float32)
     y = np.full(1, UNLABELLED, np.int32)
-    began = time.perf_counter()
+    began = time.process_time()
     for i in range(len(rows)):
         part.learn(Rows(rows[i : i + 1], out, y, first + i))
-    return (time.perf_counter() - began) / len(rows)
+    return (time.process_time() - began) / len(rows)
 
 
 def beside(name: str, stream: Stream, samples: Samples, steps: int) -> list[Row]:
@@ -234,11 +234,12 @@ def speed_rows(name: str, samples: Samples, steps: int) -> list[Row]:
     """All rows of a stream."""
     stream = STREAMS[name]
     rates, costs = through(stream, samples, steps)
+    own = f"{1 / float(np.median(costs)):.0f} in a second of its own processor time"
     a_second = stream.rate_hz / stream.hop
     shares = [100 * cost * a_second for cost in costs]
     note = f"{stream.units} units; {a_second:g} steps a second in real time"
     return [
-        median_row(f"{name}: through the pipeline", rates, "steps/s", note=note),
+        median_row(f"{name}: through the pipeline", rates, "steps/s", note=f"{note}; {own}"),
         median_row(f"{name}: share of a core, {stream.says}", shares, "% of a core", note=note),
         *beside(name, stream, samples, steps),
     ]
@@ -303,16 +304,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--a-repeat", type=int, default=4000, help="module steps of each repeat")
-    parser.add_argument("--steps", type=int, default=100_000, help="over which memory is watched")
+    parser.add_argument("--a-repeat", type=int, default=2000, help="module steps of each repeat")
+    parser.add_argument(
+        "--steps", type=int, default=100_000, help="over which memory is watched; 0: not"
+    )
     arguments = parser.parse_args()
     folder = environment().data
     assert folder is not None, "set $STREAMLEARN_DATA"
     command = f"make infomax-speed ARGS='--a-repeat {arguments.a_repeat} --steps {arguments.steps}'"
     rows = measure(folder, [*STREAMS], arguments.a_repeat)
-    write(report("infomax-speed", command, rows))
-    rows.append(memory_row(samples_of("watch", folder), arguments.steps))
-    print(write(report("infomax-speed", command, rows)))
+    print(update(report("infomax-speed", command, rows)))
+    if arguments.steps:
+        rows.append(memory_row(samples_of("watch", folder), arguments.steps))
+        print(update(report("infomax-speed", command, rows)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ Nets of configs/infomax_video.toml. A clip of people walking past a fixed camera
 often the frame that comes next is told from its negatives, in the last frames of the clip, beside
 the same net that never learned (its W_k are the identity: codes are compared as they are). Then
 another camera takes over, `tree.avi`, in which a hand comes into the picture at frame 53, counted
-from 0, as one sees on the frames; and that film once more, to a net that has seen nothing before. Steps and sizes were chosen with this film and
-the first seed before one's eyes: one hand, one film, no proof for others.
+from 0, as one sees on the frames; and that film once more, to a net that has seen nothing before.
+Steps and sizes were chosen with this film and the first seed before one's eyes: one hand in one
+film is no proof for others.
 
 An alarm is a frame whose surprise is above a bound: the largest surprise in earlier frames of the
 film, or what gives at most one false alarm a minute in the first half of the clip. Beside it a rule
