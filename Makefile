@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads reference tables soak clean
+.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,14 @@ infomax-voices: $(VENV)/.dev ## Greedy InfoMax telling five voices apart, goes o
 
 infomax-heads: $(VENV)/.dev ## heads that learn while the modules of Greedy InfoMax move, goes on where it stopped (ARGS=--short: seconds)
 	$(BIN)/python tools/infomax_heads.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-video: $(VENV)/.dev ## Greedy InfoMax on video: the next frame told, alarm as a hand comes in, into docs/results
+	$(BIN)/python tools/infomax_video.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-speed: $(VENV)/.dev ## Greedy InfoMax at real-time rates beside PyTorch, and its memory (ARGS='--steps 1000000')
+	$(BIN)/python tools/infomax_speed.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help

@@ -67,7 +67,7 @@ ENCODERS: Final[Mapping[str, Encoder]] = {
     "every4": Encoder("the same person, every 4th row learned", one(**DEVICE, update_every=4)),
     "every16": Encoder("the same person, every 16th row learned", one(**DEVICE, update_every=16)),
     "untrained25": Encoder(
-        "never learned, 25 samples, 128 units", ({"units": 128, **UNTRAINED},), WIDE
+        "never learned, 25 samples, 128 units", ({"units": 128, **UNTRAINED},), WIDE, "untrained25"
     ),
     "device25": Encoder(
         "InfoNCE, the same person, 25 samples, 128 units",
