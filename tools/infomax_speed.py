@@ -6,7 +6,7 @@
 Each stream runs through the pipeline in one process as fast as it goes. Its share of a core is the
 processor time of a step, all threads together, times the steps that a second of real time brings.
 Beside it the module alone, on rows that are prepared already, and the same module in eager PyTorch,
-one step at a time on one thread, both in processor time and in turn within seconds, and their ratio.
+one step at a time on one thread, both in processor time, in turn within seconds, and their ratio.
 Writes docs/results/infomax-speed.json.
 """
 
