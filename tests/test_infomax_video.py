@@ -59,9 +59,10 @@ def test_the_never_learned_net_is_the_same_net(differences) -> None:
     assert learned.prepare[0].step == ("scale" if differences else "standardize")
 
 
-def test_the_video_is_measured(tmp_path) -> None:
+def test_the_video_is_measured(tmp_path, monkeypatch) -> None:
     """Every row is there, with the notes that name false alarms; a picture is drawn."""
-    films = {"clip": film(300, 0), "tree": film(68, 1, HAND)}
+    monkeypatch.setattr(infomax_video, "WARM", 20)
+    films = {"clip": film(100, 0), "tree": film(68, 1, HAND)}
     rows, drawn = infomax_video.measured(films, 1)
     assert len({row.name for row in rows}) == len(rows) == 13
     shares = {row.name: row.ours for row in rows if row.unit == "% of positions"}

@@ -159,7 +159,8 @@ def ctl(endpoint: str, verb: str, arguments: tuple[str, ...], *, timeout: float)
     """Ask a daemon for one thing.
 
     ENDPOINT is its control.bind; VERB is ping, status, infer, checkpoint, pause, resume, freeze,
-    thaw, set, add_layer or stop, for example `streamlearn ctl tcp://127.0.0.1:5557 freeze layer=layer1`.
+    thaw, set, add_layer or stop, for example
+    `streamlearn ctl tcp://127.0.0.1:5557 freeze layer=layer1`.
     Values are JSON where they can be, else text. The answer is JSON on stdout; exit code 1 where
     the daemon says no.
     """
