@@ -6,11 +6,7 @@
 Each stream runs through the pipeline in one process as fast as it goes. Its share of a core is the
 processor time of a step, all threads together, times the steps that a second of real time brings.
 Beside it the module alone, on rows that are prepared already, and the same module in eager PyTorch,
-<<<<<<< HEAD
-one step at a time on one thread, both in processor time and in turn within seconds; and the ratio.
-=======
 one step at a time on one thread, both in processor time, in turn within seconds, and their ratio.
->>>>>>> 596c3b51d63fb5f98332cf1ec5114df7732c688d
 Writes docs/results/infomax-speed.json.
 """
 
