@@ -135,10 +135,11 @@ def test_rows_shown_again_teach_heads_alone() -> None:
     assert [plain[name] for name in names] != [again[name] for name in names]
 
 
-def test_a_frozen_module_stands_still(monkeypatch) -> None:
-    """What comes after it was frozen changes nothing of it, and heads go on learning."""
+@pytest.mark.parametrize("later", [False, True])
+def test_a_frozen_module_stands_still(monkeypatch, later: bool) -> None:  # noqa: FBT001  a parameter
+    """What comes after it was frozen changes nothing of it; heads go on learning, or begin to."""
     watch = infomax_made_up.watch(people=2, samples=500)
-    variant = infomax_heads.Variant("", {"units": 8}, freeze_after=1000)
+    variant = infomax_heads.Variant("", {"units": 8}, freeze_after=1000, heads_later=later)
     states, play = [], infomax_heads.play
 
     def spied(learner: Any, *rest: Any) -> Any:
@@ -151,7 +152,9 @@ def test_a_frozen_module_stands_still(monkeypatch) -> None:
     then, now = states
     assert then["layer/layer1/weights"].std() > 0
     assert np.array_equal(then["layer/layer1/weights"], now["layer/layer1/weights"])
-    assert now["head/forgets5/labelled"][0] > then["head/forgets5/labelled"][0] > 0
+    rows = [int(state["head/forgets5/labelled"][0]) for state in (then, now)]
+    assert rows[1] > rows[0]
+    assert (rows[0] == 0) == later
 
 
 @pytest.mark.parametrize("tool", [infomax_voices, infomax_heads])

@@ -39,6 +39,7 @@ from streamlearn.evaluate import fitted, play
 from streamlearn.heads.least_squares import LeastSquares
 from streamlearn.learner import Learner
 from streamlearn.options import LabelOptions
+from streamlearn.part import UNLABELLED
 
 NAME: Final = "infomax-heads"
 HOP: Final = 10
@@ -55,6 +56,8 @@ class Variant(NamedTuple):
     labels: LabelOptions = LabelOptions()
     freeze_after: int = 0
     """Samples after which the module stands still; 0: never."""
+    heads_later: bool = False
+    """Whether labels come only from then on, so that no head learns a code that moves."""
 
 
 Shares = dict[str, float]
@@ -89,6 +92,12 @@ def _variants() -> dict[str, Variant]:
             found[f"{loss}-frozen{samples}"] = Variant(
                 f"{title}, frozen after {samples:,} samples", layer, freeze_after=samples
             )
+            found[f"{loss}-anchored{samples}"] = Variant(
+                f"{title}, frozen after {samples:,} samples, labels from there on",
+                layer,
+                freeze_after=samples,
+                heads_later=True,
+            )
         found[f"{loss}-both"] = Variant(
             f"{title}, average of {AVERAGES[-1]}, 1 of 2000 shown again every 10",
             {**layer, "average": True, "memory_rows": AVERAGES[-1]},
@@ -121,15 +130,19 @@ def configured(watch: Dataset, variant: Variant, seed: int) -> Config:
     return msgspec.structs.replace(config, head=tuple(heads), labels=variant.labels)
 
 
-def lived(config: Config, train: Dataset, freeze_after: int) -> Learner:
+def lived(config: Config, train: Dataset, variant: Variant) -> Learner:
     """A learner that saw all recordings once; its threads run until `close`.
 
     Frozen in between, its streams begin anew there.
     """
+    freeze_after = variant.freeze_after
     if not freeze_after:
         return learned(config, train, HOP)
     turned = interleaved(train, config.stream.live, HOP)
-    turned = replace(turned, X=fitted(turned, config))
+    assert turned.y is not None
+    hidden = variant.heads_later & (np.arange(turned.rows) < freeze_after)
+    y = np.where(hidden, np.int32(UNLABELLED), turned.y)
+    turned = replace(turned, X=fitted(turned, config), y=y)
     learner = Learner(config)
     learner.assemble()
     learner.warm()
@@ -166,7 +179,7 @@ def fold(watch: Dataset, variant: Variant, who: str, seed: int) -> Shares:
         np.isin(watch.series, [int(r.series[0]) for r in seen if r.series is not None])
     )
     began = time.perf_counter()
-    learner = lived(configured(watch, variant, seed), train, variant.freeze_after)
+    learner = lived(configured(watch, variant, seed), train, variant)
     seconds = time.perf_counter() - began
     try:
         live = right(learner, asked, WIDE.pool_rows)
