@@ -95,14 +95,16 @@ def test_a_layer_joins_a_running_daemon_and_outlives_a_restart(
     page = one.get("/metrics")[1]
     assert "streamlearn_samples_received_total 300.0" in page
     assert 'streamlearn_layer_dead_share{layer="layer2"}' in page
+    asked = {"rule": "pool", "rows": 3, "name": "lately"}
+    assert request(one.control, "add_layer", PATIENCE_S, **asked)["added"] == ["layer/lately"]
     wrong = request(one.control, "add_layer", PATIENCE_S, rule="hebbian", units=-1)
     assert not wrong["ok"]
-    assert "layer[2].units: expected 1" in wrong["error"]
+    assert "layer[3].units: expected 1" in wrong["error"]
     assert one.stop() == 0
     one.start()
     one.wait_ready(PATIENCE_S)
     assert learned(one) == 300
-    assert [layer["name"] for layer in describe(one.state)["config"]["layer"]][-1] == "layer2"
+    assert [layer["name"] for layer in describe(one.state)["config"]["layer"]][-1] == "lately"
     frozen = request(one.control, "freeze", PATIENCE_S, layer="layer2")
     assert frozen["frozen"]
 

@@ -3,6 +3,7 @@
 One thread calls it, in the order of arrival; that order is the order of learning.
 """
 
+import math
 import time
 import zlib
 from contextlib import suppress
@@ -200,9 +201,9 @@ class Intake:
         if start == 0:
             self.counts.messages += 1
             follows = self._follow(source, message.seq, message.n)
-            if self._looks is not None:
-                self._kept = self._keep(self._looks, source, message.t, follows=follows)
-        begins = start == 0 and self._kept.begins != ""
+        else:
+            follows = True
+        begins = self._place(source, message.t if start == 0 else math.nan, follows=follows)
         self.counts.received += stop - start
         x, y = message.x[start:stop], None if message.y is None else message.y[start:stop]
         rows = _Rows(source, message.seq + start, 1, message.t, begins)
@@ -215,12 +216,14 @@ class Intake:
             rows = _Rows(source, seq, self._hop, message.t, cut.begins)
             self._write(rows, cut.x, cut.y)
 
-    def _keep(self, looks: Looks, source: int, t: float, *, follows: bool) -> Kept:
-        """Find the place of a source, and say where its rows do not follow the ones before."""
-        kept = looks.streams.take(source, t, follows=follows)
-        if kept.begins:
-            self.counts.begun[kept.begins] += 1
-        return kept
+    def _place(self, source: int, t: float, *, follows: bool) -> bool:
+        if self._looks is None:
+            return False
+        # For every part of a message: another socket's may have come between two of them.
+        self._kept = self._looks.streams.take(source, t, follows=follows)
+        if self._kept.begins:
+            self.counts.begun[self._kept.begins] += 1
+        return self._kept.begins != ""
 
     def _write(self, rows: "_Rows", x: Any, y: I32 | None) -> None:
         """Write rows of a source, in as many pieces as the ring's end makes of them."""
@@ -349,7 +352,6 @@ class Intake:
         return self._looks.window.hop if self._looks and self._looks.window else 1
 
     def _looks_arrays(self) -> Arrays:
-        """Of what is kept of every stream."""
         kept = self._looks and {"window": self._looks.window, "again": self._looks.rehearsal}
         return {
             f"{name}/{key}": array
@@ -367,9 +369,11 @@ class Intake:
         self._marks = [_marks(*pair) for pair in self.sources]
         self._next_seq = list(positions["next_seq"])
         if self._looks is not None:
-            self._looks.streams.restore(positions["streams"])
+            self._looks.streams.restore(positions.get("streams", []))
         for name, array in self._looks_arrays().items():
-            array[...] = arrays[name]
+            # A layer that was added may look back where nothing did, or further than before.
+            if name in arrays and arrays[name].shape == array.shape:
+                array[...] = arrays[name]
         self._history.restored(positions["samples"], self._hop)
 
 

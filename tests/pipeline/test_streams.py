@@ -144,3 +144,28 @@ def test_a_snapshot_goes_on_where_it_ended() -> None:
     for name in ("x", "slot", "begins", "stream", "device", "kind", "y"):
         assert column(one, name)[ahead:] == column(other, name)
     assert other.counts.begun["clock"] == 1
+
+
+def test_messages_that_come_in_pieces_in_turn_keep_their_places() -> None:
+    """Where two sockets deliver by turns, each piece goes to its own stream's window."""
+    window = Window(Window.Options(step="window", rows=2, hop=2), 2, 1, "<f4")
+    intake = build(Looks(Streams(2, 0.0), window), width=2)
+    one, other = sample("a", 0, [1, 2, 3, 4]), sample("b", 0, [5, 6, 7, 8])
+    for start, stop in ((0, 1), (1, 3), (3, 4)):
+        intake.sample(one, start, stop)
+        intake.sample(other, start, stop)
+    assert column(intake, "x") == [[1, 2], [5, 6], [3, 4], [7, 8]]
+    assert column(intake, "slot") == [0, 1, 0, 1]
+    assert intake.counts.begun["new"] == 2
+
+
+def test_a_snapshot_of_one_that_looked_at_nothing_can_be_taken_up() -> None:
+    """Streams then begin anew, as after a layer was added that looks back."""
+    before = Ring(64, {"x": 1})
+    plain = Intake(Pipeline(before, [Collector(before, "x")], 1, 4), 1, "<f4", 20, 100)
+    plain.sample(sample("a", 0, [1, 2]), 0, 2)
+    intake = build(Looks(Streams(2, 0.0), reach=3))
+    intake.restore(*plain.snapshot())
+    play(intake, sample("a", 2, [3]))
+    assert intake.samples == 3
+    assert column(intake, "begins") == [1]
