@@ -258,7 +258,7 @@ def memory_row(samples: Samples, steps: int) -> Row:
         assert _bytes(playing.learner, "/") == state
     finally:
         playing.close()
-    note = f"from step {began:,} to step {done:,}; {settled:.1f} MiB resident, PyTorch and all; "
+    note = f"from step {began:,} to step {done:,}; {settled:.1f} MiB resident; "
     return Row(
         name="watch: growth of resident memory",
         ours=round(growth, 2),
