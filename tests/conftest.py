@@ -9,6 +9,7 @@ from hypothesis import settings
 from leaks import Leaks
 
 from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
+from streamlearn.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +78,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.daemon)
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
+        if item.path.parent.name == "rules":
+            item.add_marker(pytest.mark.xdist_group(_rule_of(item.path.stem)))
+
+
+def _rule_of(module: str) -> str:
+    """The rule that tests are about, so that one process compiles its kernels for all of them."""
+    name = module.removeprefix("test_")
+    return max((rule for rule in RULES if name.startswith(rule)), key=len, default=name)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -114,12 +114,6 @@ class Entry(NamedTuple):
     """Import string."""
     changed: dict[str, Any]
 
-    @property
-    def kernels(self) -> str:
-        """Name of what is compiled for it: two processes at once would both compile it."""
-        chosen = [self.changed.get(key, "") for key in ("labels", "competition", "plasticity")]
-        return "-".join([self.name, *filter(None, chosen)])
-
     def build(self, *, twin: bool = False, seed: int = SEED) -> Any:
         """The part, or its slow twin, from the same options and place."""
         options = resolve(self.target).Options

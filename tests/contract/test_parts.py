@@ -32,7 +32,7 @@ BASES = {"rule": Rule, "kind": Head, "step": Step}
 every_part = pytest.mark.parametrize(
     "entry",
     [
-        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.kernels))
+        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.name))
         for one in entries()
     ],
 )
