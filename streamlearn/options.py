@@ -54,6 +54,16 @@ class HeadOptions(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description='Layers it reads, by name; "input" is the prepared row; []: all.'),
     ] = ()
+    learns_from: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 60,
+            description="Row of the learner's life from which on it learns, for example once the "
+            "layers below stand still.",
+            extra={"unit": "rows"},
+        ),
+    ] = 0
 
 
 class StepOptions(Section, frozen=True, kw_only=True):

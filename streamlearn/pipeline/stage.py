@@ -161,8 +161,8 @@ class PartStage(Stage):
 
     def _again(self, rows: Rows) -> None:
         """Heads keep up with layers that moved on; steps and layers only answer."""
-        if self.part.keeps_up and not self.frozen:
-            self.part.learn(rows)
+        if self.part.keeps_up:
+            self._learn(rows, FRESH)
         else:
             self.part.follow(rows)
 

@@ -86,3 +86,31 @@ def test_turns_end_at_the_same_row_whatever_the_blocks(rule: dict[str, Any]) -> 
     digits = load("optdigits").train.first(400)
     both = [evaluate(configuration(rows, rule), digits)["digest"] for rows in (7, 256)]
     assert both[0] == both[1]
+
+
+def test_a_head_learns_from_its_row_on() -> None:
+    """Labels before it only count for the figures."""
+    digits = load("optdigits").train
+    assert digits.y is not None
+    raw = {
+        "stream": {"shape": [8, 8], "dtype": "|u1", "classes": 10},
+        "head": [{"kind": "softmax", "learns_from": 50}],
+        "pipeline": {"threads": 1},
+    }
+    learner = Learner(parse(raw, CATALOGUE))
+    learner.assemble()
+    learner.pipeline.start()
+    head = learner.parts[-1]
+    seen = [weights(head)]
+    try:
+        for begin, end in ((0, 50), (50, 60)):
+            x, y = digits.X[begin:end].reshape(end - begin, -1), digits.y[begin:end]
+            message = Sample("a", "", begin, end - begin, float("nan"), x, y)
+            learner.intake.sample(message, 0, end - begin)
+            learner.intake.flush()
+            learner.pipeline.wait_done()
+            seen.append(weights(head))
+        assert learner.reports()["softmax"]["rows"] == 60
+    finally:
+        learner.pipeline.close()
+    assert [a != b for a, b in pairwise(seen)] == [False, True]
