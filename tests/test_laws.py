@@ -30,8 +30,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "forward_forward": {"units": 20},
     "forward_forward_fields": {"units": 5, "field": 3, "pool": 3, "reads": ["input"]},
     "forward_forward_top_down": {"units": [20, 12]},
+    "greedy_infomax": {"units": 12, "negatives": 3, "warm_rows": 8},
+    "pool": {"rows": 3},
+    "patches": {"side": 1},
 }
 """Options that a rule, head or step cannot do without."""
+
+
+KEEPING = [step for step in STEPS if step != "spectrum"]
+"""Steps that leave an image an image."""
 
 
 def config(rules: list[str], heads: list[str], steps: list[str], **pipeline: int | str) -> Config:
@@ -55,7 +62,7 @@ def digits() -> Dataset:
 
 
 CUTS = [
-    {"threads": 1, "block_rows": 1, "ring_rows": 2},
+    {"threads": 1, "block_rows": 1, "ring_rows": 6},
     {"threads": 3, "block_rows": 7, "ring_rows": 16},
     {"threads": 6, "block_rows": 64, "ring_rows": 4096},
 ]
@@ -65,10 +72,10 @@ CUTS = [
 @pytest.mark.parametrize("rule", RULES)
 def test_law_1_blocks_and_threads_change_nothing(rule: str, head: str, digits: Dataset) -> None:
     """Two layers, every step, any cut and number of threads: the same weights to the bit."""
-    results = [evaluate(config([rule, rule], [head], list(STEPS), **cut), digits) for cut in CUTS]
+    results = [evaluate(config([rule, rule], [head], KEEPING, **cut), digits) for cut in CUTS]
     assert len({result["digest"] for result in results}) == 1
     assert len({str(result["prequential"]) for result in results}) == 1
-    other = config([rule, rule], [head], list(STEPS))
+    other = config([rule, rule], [head], KEEPING)
     turned = Dataset("turned", digits.X[::-1], digits.y[::-1], None, 10)
     assert evaluate(other, turned)["digest"] != results[0]["digest"]
 
@@ -88,7 +95,7 @@ def test_law_2_a_row_is_predicted_before_it_is_learned(head: str) -> None:
 
 def test_law_4_memory_does_not_grow_with_the_stream(digits: Dataset) -> None:
     """Ten times the rows leave no more Python memory behind than once the rows."""
-    learner = config(list(RULES), list(HEADS), list(STEPS), threads=1)
+    learner = config(list(RULES), list(HEADS), KEEPING, threads=1)
     evaluate(learner, digits)
     peaks = []
     for passes in (2, 20):
@@ -108,7 +115,7 @@ def test_law_5_a_restored_learner_makes_the_same_choices(digits: Dataset, tmp_pa
         assert learner.pipeline.wait_done(60)
 
     def begin() -> Learner:
-        learner = Learner(config(list(RULES), list(HEADS), list(STEPS), block_rows=5))
+        learner = Learner(config(list(RULES), list(HEADS), KEEPING, block_rows=5))
         learner.assemble()
         return learner
 

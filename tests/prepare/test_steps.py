@@ -102,7 +102,7 @@ def test_infer_changes_no_state(name: str, options: dict[str, Any]) -> None:
         np.testing.assert_array_equal(array, before[key])
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"patches", "spectrum"}))
 def test_a_step_keeps_the_shape_of_a_row(name: str) -> None:
     """The first layer still sees an image as an image."""
     kind = resolve(STEPS[name])

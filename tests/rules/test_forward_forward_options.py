@@ -186,7 +186,10 @@ def test_an_option_is_refused_where_it_changes_nothing_and_nowhere_else(
     assert not wrong
 
 
-WHAT_IT_IS: Final = {"rule", "name", "frozen", "reads", "units", "labels", "shrink", "evidence"}
+WHAT_IT_IS: Final = {
+    *("rule", "name", "frozen", "reads", "learns_from", "learns_rows"),
+    *("units", "labels", "shrink", "evidence"),
+}
 """Options that say what the layer is, or what it writes."""
 
 
