@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables soak clean
+.PHONY: help demo test test-slow lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,9 +17,12 @@ demo: $(VENV)/.demo ## the real daemon learns digits from a live stream, in fron
 	$(BIN)/streamlearn demo $(ARGS)
 
 test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in where it is set
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not live and not daemon" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not live and not daemon and not slow" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -n 2 -m daemon $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m live $(ARGS) || [ $$? -eq 5 ]
+
+test-slow: $(VENV)/.dev ## the tests that compile for minutes: recurrent contexts of Greedy InfoMax
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

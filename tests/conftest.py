@@ -67,6 +67,8 @@ DAEMON = (
     "test_rubbish_daemon",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
+RECURRENT = ("greedy_infomax_context", "context=", "'context'")
+"""In names of tests of recurrent contexts, whose kernels take two minutes to compile."""
 LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
 
@@ -78,6 +80,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.daemon)
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
+        if "greedy_infomax" in item.nodeid and any(word in item.nodeid for word in RECURRENT):
+            item.add_marker(pytest.mark.slow)
         if item.path.parent.name == "rules":
             item.add_marker(pytest.mark.xdist_group(_rule_of(item.path.stem)))
 

@@ -58,7 +58,7 @@ def test_same_seed_same_weights(entry: Entry) -> None:
 
 
 @every_part
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(0, 230), max_size=8))
 def test_where_blocks_end_changes_nothing(entry: Entry, cuts: list[int]) -> None:
     """Any cut of a stream into blocks, empty ones too, gives the same bits as one block."""

@@ -214,6 +214,11 @@ def test_following_moves_no_weight() -> None:
     learn(part, turning(40, seed=1), by_turns(40, begin=False), 300, how="follow")
     changed = {name for name, bits in state(part).items() if bits != before[name]}
     assert changed == {"past_x", "past_rows"}
+
+
+@pytest.mark.slow
+def test_with_a_context_that_goes_on_too() -> None:
+    """Its state and traces are of the past, not of what was learned."""
     part = module({"context": "lru"})
     learn(part, turning(300), by_turns(300))
     before = state(part)

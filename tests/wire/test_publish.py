@@ -13,7 +13,14 @@ from streamlearn.client import Subscriber
 from streamlearn.errors import RejectedError, StartError
 from streamlearn.options import PublishOptions
 from streamlearn.wire.publish import Publisher
-from streamlearn.wire.published import Embedding, Event, Metrics, Prediction, decode_published
+from streamlearn.wire.published import (
+    Embedding,
+    Event,
+    Metrics,
+    Prediction,
+    Surprise,
+    decode_published,
+)
 
 ANY = "tcp://127.0.0.1:0"
 Y = np.array([1, 0], np.int32)
@@ -53,9 +60,10 @@ def test_each_kind_arrives_as_it_was(publisher: Publisher) -> None:
         for seq in (0, 2):
             publisher.prediction(head(seq), Y, Y, SCORES)
         publisher.embedding(head(), "all", SCORES)
+        publisher.surprise(head(), ["layer1", "layer2"], SCORES)
         publisher.metrics({"streamlearn_kappa": 0.5})
         publisher.event({"name": "checkpoint", "rows_learned": 3})
-        first, second, third, fourth, fifth = (next(subscriber) for _ in range(5))
+        first, second, third, told, fourth, fifth = (next(subscriber) for _ in range(6))
         assert subscriber.missed == 0
     assert isinstance(first, Prediction)
     assert isinstance(second, Prediction)
@@ -65,11 +73,14 @@ def test_each_kind_arrives_as_it_was(publisher: Publisher) -> None:
     np.testing.assert_array_equal(first.scores, SCORES)
     assert isinstance(third, Embedding)
     assert (third.layer, third.pub_seq, third.x.tolist()) == ("all", 0, SCORES.tolist())
+    assert isinstance(told, Surprise)
+    assert (told.layers, told.x.tolist()) == (["layer1", "layer2"], SCORES.tolist())
     assert isinstance(fourth, Metrics)
     assert (fourth.figures, fourth.step) == ({"streamlearn_kappa": 0.5}, 12)
     assert isinstance(fifth, Event)
     assert (fifth.name, fifth.data) == ("checkpoint", {"rows_learned": 3})
-    assert publisher.published == {"prediction": 2, "embedding": 1, "metrics": 1, "event": 1}
+    said = {"prediction": 2, "embedding": 1, "surprise": 1, "metrics": 1, "event": 1}
+    assert publisher.published == said
 
 
 def test_nothing_is_made_for_nobody(publisher: Publisher) -> None:
@@ -90,7 +101,8 @@ def test_nothing_is_made_for_nobody(publisher: Publisher) -> None:
         return not publisher.wanted("prediction/cam0")
 
     until(nobody, "the subscriber to be gone")
-    assert publisher.published == {"prediction": 1, "embedding": 0, "metrics": 0, "event": 0}
+    assert publisher.published.pop("prediction") == 1
+    assert not any(publisher.published.values())
 
 
 def test_a_slow_subscriber_hurts_only_itself(publisher: Publisher) -> None:
