@@ -21,7 +21,7 @@ test: lint ## lint and every test; data sets under $STREAMLEARN_DATA join in whe
 	$(BIN)/python -m pytest -n 2 -m daemon $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m live $(ARGS) || [ $$? -eq 5 ]
 
-test-slow: $(VENV)/.dev ## the tests that compile for minutes: recurrent contexts of Greedy InfoMax
+test-slow: $(VENV)/.dev ## tests that compile or install for minutes: recurrent contexts, images
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy --strict

@@ -18,7 +18,10 @@ from source import ROOT
 
 from streamlearn.bench.process import DaemonProcess
 
-pytestmark = pytest.mark.xdist_group("install")  # one installs for all of them
+pytestmark = [
+    pytest.mark.xdist_group("install"),  # one installs for all of them
+    pytest.mark.slow,
+]
 
 FOLDERS = re.compile(r"(?<![\w.:])/(src|opt|var|etc)\b")
 UNREACHABLE = "Could not find a version|Failed to establish|Name or service|timed out"

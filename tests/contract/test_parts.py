@@ -173,12 +173,12 @@ def test_finite_after_extreme_rows(entry: Entry, *, first: bool) -> None:
 
 @every_part
 def test_memory_does_not_grow(entry: Entry) -> None:
-    """Learning and asking, hundreds of rows long, hold no more memory than at the start."""
+    """Learning and asking, a thousand rows long, hold no more memory than at the start."""
     x, y = stream(64)
     part = entry.build()
 
     def work() -> None:
-        for _ in range(4):
+        for _ in range(16):
             learn(part, x, y)
             infer(part, x)
 
@@ -189,7 +189,7 @@ def test_memory_does_not_grow(entry: Entry) -> None:
         tracemalloc.stop()
     # A leak grows every time; what is kept once, by the interpreter or the compiler, does not.
     grown = min(later - earlier for earlier, later in pairwise(held))
-    assert grown < 1000, f"{grown} bytes more after 256 rows"
+    assert grown < 1000, f"{grown} bytes more after 1,024 rows"
 
 
 def _held_after(work: Callable[[], None]) -> int:
