@@ -216,6 +216,25 @@ def test_following_moves_no_weight() -> None:
     assert changed == {"past_x", "past_rows"}
 
 
+@pytest.mark.parametrize("changed", [{}, {"loss": "lpl"}], ids=str)
+def test_a_module_at_rest_answers_as_before(changed: dict[str, Any]) -> None:
+    """What only learning needs is gone; codes and surprise are those of one that is frozen."""
+    x, origin = turning(700), by_turns(700)
+    told = []
+    for rests in (False, True):
+        part = module(changed)
+        learn(part, x[:500], origin.between(0, 500))
+        if rests:
+            part.rest()
+            moments = [a for name, a in part.arrays().items() if name.endswith("_moments")]
+            assert moments
+            assert not any(a.any() for a in moments)
+        told.append(learn(part, x[500:], origin.between(500, 700), 500, how="follow"))
+    np.testing.assert_array_equal(told[0][0], told[1][0])
+    np.testing.assert_array_equal(told[0][1], told[1][1])
+    assert (told[0][1] != 0).all()
+
+
 @pytest.mark.slow
 def test_with_a_context_that_goes_on_too() -> None:
     """Its state and traces are of the past, not of what was learned."""

@@ -158,11 +158,13 @@ class GreedyInfomax(Rule):
         learning.run(work, tuple(origin), *state, self._setting, tuple(room))
 
     def rest(self) -> None:
-        """Let go of moments and reservoir; memory that is zero and not looked at takes no room."""
-        net, store = self._net._asdict(), self._store
+        """Let go of moments; memory that is zero and not looked at takes no room.
+
+        The reservoir stays: surprise is measured against it.
+        """
+        net = self._net._asdict()
         gone = {name: np.zeros_like(a) for name, a in net.items() if name.endswith("_moments")}
         self._net = self._net._replace(**gone)
-        self._store = store._replace(x=np.zeros_like(store.x))
         self._scratch = self._new_scratch()
 
     def arrays(self) -> Arrays:
