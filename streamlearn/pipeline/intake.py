@@ -5,7 +5,6 @@ One thread calls it, in the order of arrival; that order is the order of learnin
 
 import math
 import time
-import zlib
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -17,7 +16,7 @@ from streamlearn.part import I32, UNLABELLED, Arrays, Origin
 from streamlearn.pipeline.history import History
 from streamlearn.pipeline.rehearsal import Rehearsal
 from streamlearn.pipeline.ring import AGAIN, DREAM, FRESH, LATE, Ring
-from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams
+from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams, marks
 from streamlearn.prepare.window import Window
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
@@ -192,7 +191,7 @@ class Intake:
         self.sources.append((stream, producer))
         self._next_seq.append(-1)
         self._ids[stream, producer] = len(self.sources) - 1
-        self._marks.append(_marks(stream, producer))
+        self._marks.append(marks(stream, producer))
         return len(self.sources) - 1
 
     def sample(self, message: Sample, start: int, stop: int) -> None:
@@ -321,7 +320,8 @@ class Intake:
     def heartbeat(self, message: Heartbeat) -> None:
         """A producer says that it is alive and which seq comes next."""
         source = self.source(message.stream, message.producer)
-        self._follow(source, message.seq, 0)
+        if not self._follow(source, message.seq, 0):
+            self._cut(source)
 
     def rejected(self, error: RejectedError, stream: bytes) -> None:
         """Count a refused message under its reason."""
@@ -332,10 +332,17 @@ class Intake:
     def dropped(self, reason: str, rows: int, message: Sample | Label) -> None:
         """Count rows of a message that were dropped on purpose; they are not missed besides."""
         self.counts.dropped[reason] += rows
-        if isinstance(message, Sample) and rows == message.n:
+        if isinstance(message, Sample):
             with suppress(RejectedError):
                 source = self.source(message.stream, message.producer)
-                self._follow(source, message.seq, message.n)
+                if rows == message.n:
+                    self._follow(source, message.seq, message.n)
+                self._cut(source)
+
+    def _cut(self, source: int) -> None:
+        """Let a stream begin anew with its next row, though its seq will go on."""
+        if self._looks is not None:
+            self._looks.streams.cut(source)
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
         """Copies of what a checkpoint needs of it: kept rows, and positions as plain values."""
@@ -366,7 +373,7 @@ class Intake:
             array[...] = arrays[f"history/{name}"]
         self.sources = [(stream, producer) for stream, producer in positions["sources"]]
         self._ids = {pair: i for i, pair in enumerate(self.sources)}
-        self._marks = [_marks(*pair) for pair in self.sources]
+        self._marks = [marks(*pair) for pair in self.sources]
         self._next_seq = list(positions["next_seq"])
         if self._looks is not None:
             self._looks.streams.restore(positions.get("streams", []))
@@ -387,13 +394,3 @@ class _Rows(NamedTuple):
     """From one seq to the next."""
     t: float
     begins: bool
-
-
-def _marks(stream: str, producer: str) -> tuple[int, int]:
-    """Numbers for a stream and for its device, the same in every run."""
-    device = stream.rpartition("/")[0]
-    return _number(f"{stream} {producer}"), _number(device)
-
-
-def _number(name: str) -> int:
-    return zlib.crc32(name.encode()) & 0x7FFFFFFF

@@ -12,7 +12,7 @@ from streamlearn.pipeline.ring import AGAIN, FRESH, LATE, Ring
 from streamlearn.pipeline.streams import Streams
 from streamlearn.pipeline.threads import Pipeline
 from streamlearn.prepare.window import Window
-from streamlearn.wire.message import Label, Sample
+from streamlearn.wire.message import Heartbeat, Label, Sample
 
 NAN = math.nan
 
@@ -169,3 +169,28 @@ def test_a_snapshot_of_one_that_looked_at_nothing_can_be_taken_up() -> None:
     play(intake, sample("a", 2, [3]))
     assert intake.samples == 3
     assert column(intake, "begins") == [1]
+
+
+def test_rows_known_to_be_lost_cut_the_stream() -> None:
+    """Told by a heartbeat, or dropped as the daemon was behind: seq goes on, windows begin anew."""
+    window = Window(Window.Options(step="window", rows=3, hop=1), 2, 1, "<f4")
+    intake = build(Looks(Streams(2, 0.0), window), width=3)
+    play(intake, sample("a", 0, [1, 2]))
+    intake.heartbeat(Heartbeat("a", "", 4))
+    play(intake, sample("a", 4, [3, 4, 5, 6]))
+    intake.heartbeat(Heartbeat("a", "", 8))
+    play(intake, sample("a", 8, [7]))
+    assert column(intake, "x") == [[3, 4, 5], [4, 5, 6], [5, 6, 7]]
+    intake.dropped("behind", 2, sample("a", 9, [8, 9]))
+    other = build(Looks(Streams(2, 0.0), window), width=3)
+    other.restore(*intake.snapshot())
+    for one in (intake, other):
+        play(one, sample("a", 11, [10, 11]), sample("a", 13, [12]))
+        assert column(one, "x")[-1] == [10, 11, 12]
+        assert column(one, "begins")[-1] == 1
+    play(intake, sample("a", 14, [13]))
+    intake.dropped("stopping", 1, sample("a", 13, [12, 13]))
+    play(intake, sample("a", 15, [14, 15, 16]))
+    assert column(intake, "x")[3:] == [[10, 11, 12], [11, 12, 13], [14, 15, 16]]
+    assert intake.counts.begun == {"new": 1, "gap": 3, "clock": 0}
+    assert intake.counts.missed == 2
