@@ -167,9 +167,8 @@ class Daemon:
     def _compile(self) -> None:
         began = time.perf_counter()
         log.info("compiling kernels, unless they are kept from an earlier start")
-        compiled = precompile.ensure(self.config)
-        seconds = time.perf_counter() - began
-        log.info("kernels compiled" if compiled else "kernels kept", extra={"seconds": seconds})
+        done = precompile.ensure(self.config)
+        log.info(done, extra={"seconds": time.perf_counter() - began})
 
     def _recover(self) -> None:
         self.state = "recovering"

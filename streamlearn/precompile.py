@@ -23,17 +23,23 @@ from streamlearn.kernels.compile import HOME
 from streamlearn.learner import Learner
 from streamlearn.plan import CATALOGUE
 
-_SMALL: Final = {"ring_rows": 2, "block_rows": 2, "threads": 1}
+_SMALL: Final = {"block_rows": 2, "threads": 1}
+
+KEPT: Final = "kernels kept from an earlier start"
+COMPILED: Final = "kernels compiled"
+LEFT: Final = "kernels not compiled aside; the daemon compiles them itself, and takes more memory"
 
 
-def ensure(config: Config) -> bool:
-    """Have the kernels compiled where they are not; True where that was necessary.
+def ensure(config: Config) -> str:
+    """Have the kernels compiled where they are not; returns `KEPT`, `COMPILED` or `LEFT`.
 
     A child that fails is no failure here: the daemon then compiles by itself, and says what fails.
     """
     mark = _mark(config)
-    if mark is None or mark.exists():
-        return False
+    if mark is None:
+        return LEFT
+    if mark.exists():
+        return KEPT
     done = subprocess.run(
         [sys.executable, "-m", "streamlearn.precompile"],
         input=msgspec.json.encode(config),
@@ -41,10 +47,11 @@ def ensure(config: Config) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    if done.returncode == 0:
-        with suppress(OSError):
-            mark.touch()
-    return True
+    if done.returncode != 0:
+        return LEFT
+    with suppress(OSError):
+        mark.touch()
+    return COMPILED
 
 
 def _mark(config: Config) -> Path | None:
@@ -66,10 +73,16 @@ def _choices(options: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted((numbers | words).items()))
 
 
+def small(encoded: bytes) -> Learner:
+    """A learner with the kernels of a configuration, given as JSON, and little else."""
+    raw = live.given(msgspec.json.decode(encoded))
+    raw["pipeline"] |= _SMALL
+    return Learner(parse(raw, CATALOGUE))
+
+
 def main() -> None:
     """Compile the kernels of the configuration, as JSON, on standard input."""
-    raw = live.given(msgspec.json.decode(sys.stdin.buffer.read()))
-    learner = Learner(parse({**raw, "pipeline": _SMALL}, CATALOGUE))
+    learner = small(sys.stdin.buffer.read())
     learner.assemble()
     learner.warm()
     build_board(learner.config).latency.warm()
