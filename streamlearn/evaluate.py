@@ -78,7 +78,7 @@ def evaluate(
     learner = Learner(config)
     learner.assemble()
     learner.warm()
-    train = interleaved(dataset.train, config.stream.live, _TURN_ROWS)
+    train = interleaved(dataset.train, config.stream.live, _TURN_ROWS, mixed=True)
     held_out = test or dataset.test
     rows = fitted(train, config)
     total = min(limit or passes * len(rows), passes * len(rows))

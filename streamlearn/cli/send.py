@@ -34,7 +34,10 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 @click.option("--stream", default="default", metavar="ID", help="Name of the stream.")
 @click.option("--producer", metavar="ID", help="Who numbers the rows, where a stream has several.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), metavar="HZ", help="Rows a second."
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="HZ",
+    help="Rows a second; of a set of recordings, in each that is live.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N rows.")
 @click.option(
@@ -59,7 +62,8 @@ def send(src: str, *, to: str, **how: Any) -> None:
 
     Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist,
     cifar10), a folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video
-    file, which is sent in grey. A slow daemon slows the sending.
+    file, which is sent in grey; or a set of recordings, a .npz with offsets, or a folder of such
+    with a class each. A slow daemon slows the sending.
     """
     from streamlearn import data
     from streamlearn.client import Producer
@@ -69,7 +73,7 @@ def send(src: str, *, to: str, **how: Any) -> None:
     rows = data.load(src, new_bar=DownloadBar, size=how["size"]).train
     delay = None if how["no_labels"] else how["label_delay"] or 0
     message_rows = how["rows"] or (1 if how["rate"] else 16)
-    rows = data.interleaved(rows, how["together"], message_rows)
+    rows = data.interleaved(rows, how["together"], message_rows, mixed=True)
     rows = rows.first(how["limit"] or rows.rows)
     kind: Literal["pub", "push"] = "pub" if how["pub"] else "push"
     with (

@@ -6,6 +6,7 @@ called DEVICE/i, the device out of `subject` or `speaker` where they are there.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -63,7 +64,7 @@ def _names(arrays: Mapping[str, Any], count: int) -> tuple[str, ...]:
     return tuple(f"{device}/{i}" for i, device in enumerate(np.broadcast_to(devices, count)))
 
 
-def interleaved(dataset: Dataset, together: int, rows: int) -> Dataset:
+def interleaved(dataset: Dataset, together: int, rows: int, *, mixed: bool = False) -> Dataset:
     """The rows as a live daemon would get them: recordings in turn, `rows` of each at a time.
 
     Parameters
@@ -74,12 +75,16 @@ def interleaved(dataset: Dataset, together: int, rows: int) -> Dataset:
         How many are live at once; one that ends makes room for the next.
     rows
         Rows of a turn.
+    mixed
+        Begin with a recording of every device, go on with the second of each, and so on: a file a
+        person is not played person by person. Else as they lie.
 
     """
     if dataset.series is None:
         return dataset
     firsts, counts = np.unique(dataset.series, return_index=True, return_counts=True)[1:]
-    waiting = iter(sorted(zip(firsts.tolist(), counts.tolist(), strict=True)))
+    lying = sorted(zip(firsts.tolist(), counts.tolist(), strict=True))
+    waiting = iter(_mixed(dataset, lying) if mixed else lying)
     live = list(itertools.islice(waiting, together))
     order = []
     while live:
@@ -88,6 +93,17 @@ def interleaved(dataset: Dataset, together: int, rows: int) -> Dataset:
         live = [(first + rows, count - rows) for first, count in live if count > rows]
         live += itertools.islice(waiting, together - len(live))
     return dataset.part(np.concatenate(order))
+
+
+def _mixed(dataset: Dataset, recordings: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The recordings (first row, rows), all first ones of a device before all second ones."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for first, count in recordings:
+        device = dataset.stream(first, "").rpartition("/")[0]
+        turns.append((seen[device], first, count))
+        seen[device] += 1
+    return [(first, count) for _, first, count in sorted(turns)]
 
 
 def messages(dataset: Dataset, begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -51,6 +51,21 @@ def test_recordings_take_turns_and_make_room(tmp_path: Path) -> None:
     assert list(messages(turned, 1, 8)) == [(1, 3), (3, 5), (5, 7), (7, 8)]
 
 
+def test_devices_take_turns_where_a_set_is_played(tmp_path: Path) -> None:
+    """A set that lies device by device begins with a recording of each, and loses no row."""
+    data = load(watch(tmp_path, subject=np.array([9, 9, 4])))
+    assert data.series is not None
+    mixed = interleaved(data, together=1, rows=9, mixed=True)
+    assert mixed.series is not None
+    assert mixed.series.tolist() == [0] * 5 + [2] * 4 + [1] * 2
+    as_it_lies = interleaved(data, together=1, rows=9)
+    assert as_it_lies.series is not None
+    assert as_it_lies.series.tolist() == data.series.tolist()
+    nobody = load(watch(tmp_path, subject=None))
+    alone = interleaved(nobody, together=1, rows=9, mixed=True)
+    np.testing.assert_array_equal(alone.X, nobody.X)
+
+
 def test_a_folder_of_sound_is_a_class_a_file(tmp_path: Path) -> None:
     """Each file's recordings have its class, and its speaker as their device."""
     for k, speaker in enumerate(("ann", "bob")):
