@@ -99,8 +99,8 @@ class StreamOptions(Section, frozen=True, kw_only=True):
         Meta(
             ge=0.0,
             le=86400.0,
-            description="A pause between two messages, by their t, after which a stream begins "
-            "anew; 0: none does.",
+            description="A stream begins anew where t goes on by more from one message to the "
+            "next; make it longer than a message lasts; 0: however far.",
             extra={"unit": "s"},
         ),
     ] = 0.0
@@ -134,7 +134,12 @@ class IngestOptions(Section, frozen=True, kw_only=True):
         Meta(ge=1, le=1 << 20, description="Most rows a message.", extra={"unit": "rows"}),
     ] = 4096
     max_streams: Annotated[
-        int, Meta(ge=1, le=1 << 16, description="Most (stream, producer) pairs known at once.")
+        int,
+        Meta(
+            ge=1,
+            le=1 << 16,
+            description="Most (stream, producer) pairs in a learner's life; one more is refused.",
+        ),
     ] = 1024
     dream_after_s: Annotated[
         float,

@@ -216,6 +216,21 @@ def test_following_moves_no_weight() -> None:
     assert changed == {"past_x", "past_rows"}
 
 
+def test_surprise_is_shown_while_nothing_is_learned() -> None:
+    """A frozen module shows how surprising rows are; once it learns, the figure is its own."""
+    part = module({})
+    learn(part, turning(800), by_turns(800))
+    own = part.gauges()["surprise"]
+    aside = by_turns(40)._replace(slot=np.full(40, STREAMS, np.int32))
+    learn(part, noise(40), aside, 800, how="follow")
+    assert part.gauges()["surprise"] == own, "rows shown aside are not the stream's"
+    _, told = learn(part, noise(40), by_turns(40, begin=False), 800, how="follow")
+    assert part.gauges()["surprise"] == pytest.approx(told.mean(), abs=1e-6)
+    assert told.mean() > own + 0.5
+    learn(part, turning(4), by_turns(4, begin=False), 840)
+    assert part.gauges()["surprise"] == pytest.approx(own, abs=0.1)
+
+
 @pytest.mark.parametrize("changed", [{}, {"loss": "lpl"}], ids=str)
 def test_a_module_at_rest_answers_as_before(changed: dict[str, Any]) -> None:
     """What only learning needs is gone; codes and surprise are those of one that is frozen."""

@@ -33,6 +33,7 @@ from streamlearn.rules.greedy_infomax.state import (
 _SHOWN_STEPS = (1, 2, 4, 8, 16)
 """Steps ahead that have figures of their own."""
 _REACH_ROWS = 1000
+_FADE_ROWS = 1000
 _MOST_BYTES = 1 << 30
 _DEAD_SHARE = 1e-3
 """Of rows in which a unit is active, under which it counts as dead."""
@@ -84,6 +85,7 @@ class GreedyInfomax(Rule):
         self._store = new_store(options, place)
         self._setting = tuple(setting_of(options, place))
         self._scratch = self._new_scratch()
+        self._lately = Lately()
 
     @property
     def width_out(self) -> int:
@@ -111,6 +113,7 @@ class GreedyInfomax(Rule):
     def learn(self, rows: Rows) -> None:
         """Write each row's code, then learn what tells it from rows of elsewhere."""
         self._run(rows, self._past, self._scratch, learns=True)
+        self._lately.forget()
 
     def learn_late(self, rows: Rows) -> None:
         """A label teaches nothing: answer what is shown aside."""
@@ -122,6 +125,8 @@ class GreedyInfomax(Rule):
     def follow(self, rows: Rows) -> None:
         """Write codes and go along with the streams; weights and reservoir stay as they are."""
         self._run(rows, self._past, self._scratch, learns=False)
+        if rows.origin is None or rows.origin.slot[0] < self.place.live:
+            self._lately.add(_surprise_of(rows))
 
     @property
     def reach(self) -> int:
@@ -177,7 +182,8 @@ class GreedyInfomax(Rule):
         `accuracy` is the share of rows that score higher than all negatives, `rank` the exponential
         of the entropy of the eigenvalues of the newest 128 codes' covariance, `variance` their mean
         variance, `norm_mean` the mean norm of the units' weights, `fallback_share` how often
-        negatives had to come from a wider circle. Figures of rows fade over 1,000 of them.
+        negatives had to come from a wider circle. Figures of rows fade over 1,000 of them. While
+        nothing is learned, all stand still but `surprise`.
         """
         store, lpl = self._store, self.options.loss == "lpl"
         figures, by_step = store.figures.tolist(), store.by_step.tolist()
@@ -196,7 +202,7 @@ class GreedyInfomax(Rule):
             "variance": float(codes.var(axis=0, dtype=np.float64).mean()),
             "dead_share": float((store.usage < _DEAD_SHARE).mean()),
             "norm_mean": float(np.linalg.norm(self._net.weights, axis=0).mean()),
-            "surprise": figures[SURPRISE],
+            "surprise": self._lately.mean(figures[SURPRISE]),
         }
 
     def cost(self) -> int:
@@ -209,6 +215,27 @@ class GreedyInfomax(Rule):
             * positions
             * (encoded * net.weights.size + 6 * moved + 2 * self._store.covariance.size)
         )
+
+
+class Lately:
+    """Mean surprise of rows that nothing was learned from; no state, as those leave no trace."""
+
+    def __init__(self) -> None:
+        self._mean, self._rows = 0.0, 0
+
+    def forget(self) -> None:
+        """Begin anew: what is learned from has a figure in the state."""
+        self._rows = 0
+
+    def add(self, surprise: F32) -> None:
+        """Take in the surprise [B, 1] of rows; older ones fade over 1,000."""
+        for value in surprise[:, 0].tolist():
+            self._rows += 1
+            self._mean += (value - self._mean) / min(self._rows, _FADE_ROWS)
+
+    def mean(self, otherwise: float) -> float:
+        """The mean; before there is one, something else."""
+        return self._mean if self._rows else otherwise
 
 
 def _check_room(wanted_bytes: int) -> None:
