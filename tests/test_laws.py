@@ -32,6 +32,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "forward_forward_top_down": {"units": [20, 12]},
     "greedy_infomax": {"units": 12, "negatives": 3, "warm_rows": 8},
     "pool": {"rows": 3},
+    "geometric_spiking": {
+        "units": 12,
+        "window_ms": 200.0,
+        "latency_ms": 20.0,
+        "between": "carry",
+    },
     "patches": {"side": 1},
 }
 """Options that a rule, head or step cannot do without."""

@@ -9,5 +9,6 @@ RULES: Final[dict[str, str]] = {
     "forward_forward_top_down": "streamlearn.rules.forward_forward_top_down:ForwardForwardTopDown",
     "pool": "streamlearn.rules.pool:Pool",
     "greedy_infomax": "streamlearn.rules.greedy_infomax:GreedyInfomax",
+    "geometric_spiking": "streamlearn.rules.geometric_spiking:GeometricSpiking",
     "black_box": "streamlearn.rules.black_box:BlackBox",
 }

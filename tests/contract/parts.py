@@ -25,6 +25,9 @@ SMALL: Final[dict[str, dict[str, Any]]] = {
 }
 """Options that make a part small, in all its variants; others that have units get seven."""
 
+SPIKING: Final = {"window_ms": 60.0, "latency_ms": 20.0, "coding_ms": 10.0}
+"""A short window."""
+
 VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "hebbian": (
         {"p": 3.0, "start": "random", "product": "dot"},
@@ -88,6 +91,51 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"context": "lru", "gives": "both", "context_units": 5, "warm_rows": 8},
         {"loss": "lpl", "warm_rows": 20, "decorrelate": 3.0, "memory_rows": 50},
         {"encoder": "convolution", "field": 2, "update_every": 3, "warm_rows": 8},
+    ),
+    "geometric_spiking": (
+        {
+            **SPIKING,
+            "stdp": "row",
+            "clocks": 3,
+            "clock_to_ms": 40.0,
+            "gives": "weights",
+            "sample_ms": (20.0, 60.0),
+            "power": 0.65,
+            "unit_norm": True,
+        },
+        {
+            **SPIKING,
+            "layout": "plane",
+            "coding": "signed",
+            "input_weights": "signed",
+            "p_recurrent": 0.6,
+            "recurrent_weight": 1.0,
+            "stdp": "kept",
+            "a_plus": 0.02,
+            "a_minus": 0.03,
+            "bounds": "multiplicative",
+            "turns": False,
+            "between": "carry",
+            "reset": "subtract",
+            "target_spikes": 1.5,
+            "gives": "path",
+            "compress_to": 9,
+        },
+        {
+            **SPIKING,
+            "layout": "blocks",
+            "blocks": 2,
+            "p_within": 0.7,
+            "p_between": 0.8,
+            "coding": "active",
+            "coding_ms": 24.0,
+            "balance": 0.0,
+            "reset": "zero",
+            "refractory_ms": 5.0,
+            "max_spikes": 20,
+            "gives": "first_spikes",
+        },
+        {**SPIKING, "coding": "population", "bumps": 4, "high": 3.0, "between": "carry"},
     ),
     "softmax": ({"revisits": 2, "kept_rows": 5, "memory_rows": 300}, {"smoothing": 0.0}),
     "least_squares": ({"forgetting": 0.0}, {"forgetting": 0.3, "ridge": 0.1}),

@@ -1,0 +1,170 @@
+"""Places of nodes, and edges between them with latencies and weights, drawn by the seed.
+
+Every kind of edge draws from a generator of its own: more clocks leave the input weights alone.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.kernels.random import generator
+from streamlearn.part import Place
+from streamlearn.rules.geometric_spiking.options import GeometricSpikingOptions as Options
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+_MARGIN: Final = 0.07
+"""Share of the plane along each border in which no unit lies."""
+_LEAST_FACTOR: Final = 1e-3
+"""Input edges that the Gaussian makes weaker than this are left out."""
+
+
+class Nodes(NamedTuple):
+    """Where nodes are."""
+
+    inputs: F64
+    """[N, 2] row and column."""
+    units: F64
+    """[H, 2]"""
+    directions: F64
+    """[H, 2] from where a unit sees fronts come, of length 1."""
+    block: I64
+    """[H] which block of units, 0 … blocks - 1."""
+
+
+class Edges(NamedTuple):
+    """Edges of one kind, or of all."""
+
+    source: I64
+    """[E] inputs, then clocks, then units."""
+    target: I64
+    """[E] unit"""
+    latency_ms: F64
+    """[E]"""
+    weight: F64
+    """[E]"""
+
+
+def chosen(drawn: Edges, mask: NDArray[np.bool_]) -> Edges:
+    """Those of the edges [E] that the mask [E] names."""
+    columns: Any = [column[mask] for column in drawn]
+    return Edges(*columns)
+
+
+def nodes_a_number(options: Options) -> int:
+    """How many input nodes each number of a row has."""
+    return {"signed": 2, "population": options.bumps}.get(options.coding, 1)
+
+
+def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns in space: of [h, w], [h, w, c] and [f, h, w, c] h and w, of [n] one line.
+
+    Numbers that differ in c or f alone lie at the same place.
+    """
+    if len(shape) == 1:
+        return 1, shape[0]
+    return (shape[0], shape[1]) if len(shape) < 4 else (shape[1], shape[2])
+
+
+def places(options: Options, place: Place) -> Nodes:
+    """Inputs at the points of their grid, units anywhere between them."""
+    random = generator(place.seed)
+    rows, columns = grid_of(place.shape_in)
+    channels = place.shape_in[2] if len(place.shape_in) == 3 else 1
+    if len(place.shape_in) == 4:
+        channels = place.shape_in[3]
+    at = np.arange(place.width_in) // channels % (rows * columns)
+    inputs = np.stack([at // columns, at % columns], axis=1).astype(np.float64)
+    extent = np.array([rows - 1.0, columns - 1.0])
+    H = options.units
+    units = extent * random.uniform(_MARGIN, 1 - _MARGIN, (H, 2))
+    angle = random.uniform(0.0, 2 * np.pi, H)
+    return Nodes(
+        inputs=np.repeat(inputs, nodes_a_number(options), axis=0),
+        units=units,
+        directions=np.stack([np.sin(angle), np.cos(angle)], axis=1),
+        block=np.arange(H) * options.blocks // H,
+    )
+
+
+def edges_wanted(options: Options, place: Place) -> float:
+    """About how many edges there will be."""
+    H, N = options.units, place.width_in * nodes_a_number(options)
+    if options.layout == "blocks":
+        within = 1 / options.blocks
+        pairs = within * options.p_within + (1 - within) * options.p_between
+        return N * H * options.p_between + H * H * pairs + options.clocks * H
+    return N * H * options.p_input + H * H * options.p_recurrent + options.clocks * H
+
+
+def edges(options: Options, place: Place, nodes: Nodes) -> Edges:
+    """All edges: from inputs, from clocks, between units."""
+    kinds = (
+        _from_inputs(options, place.seed, nodes),
+        _from_clocks(options, place.seed, nodes),
+        _between_units(options, place.seed, nodes),
+    )
+    return Edges(*(np.concatenate(columns) for columns in zip(*kinds, strict=True)))
+
+
+def _from_inputs(options: Options, seed: int, nodes: Nodes) -> Edges:
+    random = generator(seed ^ 1)
+    p = options.p_between if options.layout == "blocks" else options.p_input
+    N, H = len(nodes.inputs), options.units
+    there = random.random((N, H)) < p
+    away = nodes.inputs[:, None] - nodes.units
+    factor = np.ones((N, H))
+    if options.sigma > 0:
+        factor = np.exp(-(away**2).sum(axis=2) / (2 * options.sigma**2))
+        there &= factor >= _LEAST_FACTOR
+    if options.layout == "front":
+        length = (away * nodes.directions).sum(axis=2)
+    else:
+        length = np.sqrt((away**2).sum(axis=2))
+    if options.input_weights == "signed":
+        weight = _signed(random, options, (N, H))
+    else:
+        weight = random.uniform(1 - options.input_spread, 1 + options.input_spread, (N, H))
+    latency = options.latency_ms + length / options.speed + _jitter(random, options, (N, H))
+    source, target = np.nonzero(there)
+    return Edges(source, target, latency[there], (options.input_weight * factor * weight)[there])
+
+
+def _from_clocks(options: Options, seed: int, nodes: Nodes) -> Edges:
+    random, shape = generator(seed ^ 2), (options.clocks, options.units)
+    least = min(options.step_ms, options.clock_latency_ms)
+    latency = random.uniform(least, options.clock_latency_ms, shape)
+    weight = options.clock_weight * _signed(random, options, shape)
+    source, target = np.indices(shape)
+    N = len(nodes.inputs)
+    return Edges(source.ravel() + N, target.ravel(), latency.ravel(), weight.ravel())
+
+
+def _between_units(options: Options, seed: int, nodes: Nodes) -> Edges:
+    random, shape = generator(seed ^ 3), (options.units, options.units)
+    chance = np.full(shape, options.p_recurrent)
+    if options.layout == "blocks":
+        same = nodes.block[:, None] == nodes.block
+        chance = np.where(same, options.p_within, options.p_between)
+    if not chance.any():
+        none = np.zeros(0, np.int64)
+        return Edges(none, none, np.zeros(0), np.zeros(0))
+    there = (random.random(shape) < chance) & ~np.eye(options.units, dtype=bool)
+    length = np.sqrt(((nodes.units[:, None] - nodes.units) ** 2).sum(axis=2))
+    latency = length / options.recurrent_speed + _jitter(random, options, shape)
+    weight = options.recurrent_weight * _signed(random, options, shape)
+    source, target = np.nonzero(there)
+    source = source + len(nodes.inputs) + options.clocks
+    return Edges(source, target, latency[there], weight[there])
+
+
+def _signed(random: np.random.Generator, options: Options, shape: tuple[int, int]) -> F64:
+    """One uniform draw of width 1, of which `excitatory_share` lies above zero."""
+    share = options.excitatory_share
+    return random.uniform(share - 1, share, shape)
+
+
+def _jitter(random: np.random.Generator, options: Options, shape: tuple[int, int]) -> F64:
+    return random.uniform(-options.jitter_ms, options.jitter_ms, shape)
