@@ -82,7 +82,8 @@ class Page:
         yield _card(
             "Rows learned",
             _count(_one(values, "samples_learned_total")),
-            f"{_rate(self._rate)} · {_count(_one(values, 'labelled_total'))} with a label",
+            f"{_rate(self._rate)} · since the start; in all, "
+            f"{_count(_one(values, 'labelled_total'))} with a label",
         )
         latency = self._board.latency
         yield _card(
@@ -96,12 +97,11 @@ class Page:
         written = _one(values, "checkpoint_last_success_timestamp_seconds")
         failed = _one(values, "checkpoint_failures_total")
         failures = f' · <b class="bad">{_count(failed)} failed</b>' if failed else ""
-        rows = _count(_one(values, "checkpoint_rows"))
-        return _card(
-            "Newest checkpoint",
-            f"{_duration(max(0.0, self._today() - written))} ago" if written else "none yet",
-            f"at row {rows}{failures}" if written else f"nothing would survive a restart{failures}",
-        )
+        rows = _one(values, "checkpoint_rows")
+        ago = f"{_duration(max(0.0, self._today() - written))} ago"
+        found = "from before the start" if rows else "none yet"
+        survives = f"at row {_count(rows)}" if rows else "nothing would survive a restart"
+        return _card("Newest checkpoint", ago if written else found, f"{survives}{failures}")
 
 
 def _one(values: Mapping[str, Values], name: str) -> float:
@@ -155,14 +155,18 @@ def _stages(values: Mapping[str, Values]) -> str:
 
 
 def _gauges(values: Mapping[str, Values]) -> str:
+    """What parts tell of themselves; of one that told something, nothing that it never tells."""
     known = ("head_error", "head_log_loss")
-    rows = [
-        (escape(labels[0]), escape(name.partition("_")[2].replace("_", " ")), _number(value))
+    told = [
+        (part, name.partition("_")[2].replace("_", " "), value)
         for name, series in values.items()
         if name.startswith(("layer_", "head_")) and name not in known
-        for labels, value in series.items()
+        for (part,), value in series.items()
     ]
-    return _table(("", "", ""), sorted(rows))
+    some = {part for part, _, value in told if not isnan(value)}
+    rows = sorted(row for row in told if not isnan(row[2]) or row[0] not in some)
+    rows.sort(key=lambda row: (row[0], row[1].rstrip("0123456789"), len(row[1])))
+    return _table(("", "", ""), [(escape(part), escape(n), _number(v)) for part, n, v in rows])
 
 
 def _losses(values: Mapping[str, Values]) -> str:

@@ -65,6 +65,7 @@ def test_figures_are_seen() -> None:
     shown.add("samples_learned_total", 5000)
     shown.add("samples_rejected_total", 3, "nonfinite")
     shown.set("checkpoint_last_success_timestamp_seconds", 970)
+    shown.set("checkpoint_rows", 4000)
     shown.set("checkpoint_failures_total", 2)
     shown.observe_block(np.full(100, 0.0007))
     shown.show_figures({"softmax": report(), "least_squares": report()})
@@ -75,6 +76,26 @@ def test_figures_are_seen() -> None:
         assert figure in text.replace("\N{NARROW NO-BREAK SPACE}", " "), figure
     assert "Confusion" in text
     assert "<polyline" in page.render("")
+
+
+def test_a_checkpoint_from_before_the_start_counts() -> None:
+    """After a restart something would survive, though nothing was written yet."""
+    shown = board()
+    shown.set("checkpoint_rows", 40)
+    text = drawn(Page(shown))
+    assert "from before the start at row 40" in text
+    assert "none yet" not in text
+
+
+def test_what_is_never_told_is_left_out() -> None:
+    """Steps that a layer does not tell have no line once it tells others; 16 comes after 2."""
+    gauges = [f"loss_k{k}" for k in (1, 2, 4, 16)]
+    shown = Board(layers={"layer1": gauges})
+    assert "loss k4" in drawn(Page(shown))
+    shown.show_gauges("layer", "layer1", {"loss_k16": 0.16, "loss_k1": 0.1, "loss_k2": 0.2})
+    text = drawn(Page(shown))
+    assert "loss k4" not in text
+    assert text.index("loss k1 ") < text.index("loss k2") < text.index("loss k16")
 
 
 def test_names_cannot_become_elements() -> None:
