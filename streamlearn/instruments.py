@@ -13,6 +13,7 @@ from streamlearn.pipeline.figures import FigureStage
 from streamlearn.pipeline.intake import Counts
 from streamlearn.pipeline.outlet import Learned, Outlet
 from streamlearn.pipeline.stage import PartStage
+from streamlearn.prepare import STEPS
 from streamlearn.rules import RULES
 from streamlearn.schema import resolve
 from streamlearn.wire.publish import Publisher
@@ -22,11 +23,16 @@ log = logging.getLogger(__name__)
 
 def build_board(config: Config) -> Board:
     """A board with a place for every series that this configuration's learner has."""
-    steps = [f"prepare/{i + 1}" for i in range(len(config.prepare))]
+    steps = {
+        f"prepare/{i + 1}": resolve(STEPS[step.step]).GAUGES
+        for i, step in enumerate(config.prepare)
+        if step.step in STEPS  # a window is cut at ingest and has no stage
+    }
     layers, heads = _gauges(config.layer, "rule", RULES), _gauges(config.head, "kind", HEADS)
     parts = [*steps, *(f"layer/{name}" for name in layers), *(f"head/{name}" for name in heads)]
     return Board(
         stages=[*parts, FigureStage.name, Outlet.name],
+        steps=steps,
         layers=layers,
         heads=heads,
         published=config.publish.head or next(iter(heads), ""),
@@ -103,9 +109,10 @@ def _late(learner: Learner) -> dict[str, float]:
 def show(board: Board, learner: Learner) -> None:
     """Ask the parts for their figures and gauges, each on its own thread, and show them."""
     board.show_figures(learner.reports())
-    for kind in ("layer", "head"):
+    for kind in ("prepare", "layer", "head"):
         for i, name, stage in _of_kind(learner, kind):
-            board.show_gauges(kind, name, learner.pipeline.call(i, stage.gauges).result())
+            shown = stage.name if kind == "prepare" else name
+            board.show_gauges(kind, shown, learner.pipeline.call(i, stage.gauges).result())
 
 
 class News:

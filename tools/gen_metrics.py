@@ -6,7 +6,14 @@ Run it after changing streamlearn/observe/metrics.py; a test fails until you hav
 import re
 from pathlib import Path
 
-from streamlearn.observe.metrics import HEAD_GAUGE, LAYER_GAUGE, METRICS, PREFIX, Metric
+from streamlearn.observe.metrics import (
+    HEAD_GAUGE,
+    LAYER_GAUGE,
+    METRICS,
+    PREFIX,
+    PREPARE_GAUGE,
+    Metric,
+)
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 
@@ -14,7 +21,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 def metrics_table() -> str:
     """Every metric as a row of a Markdown table."""
     lines = ["| metric | kind | unit | meaning |", "|---|---|---|---|"]
-    lines += [_row(metric) for metric in (*METRICS, LAYER_GAUGE, HEAD_GAUGE)]
+    lines += [_row(metric) for metric in (*METRICS, PREPARE_GAUGE, LAYER_GAUGE, HEAD_GAUGE)]
     return "\n".join(lines)
 
 

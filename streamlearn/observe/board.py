@@ -45,7 +45,7 @@ class Board:
     ----------
     stages
         Names of the stages.
-    layers, heads
+    steps, layers, heads
         By name, what each tells of itself: the keys of its `gauges()`.
     published
         The head whose predictions are published; its figures are the learner's.
@@ -60,6 +60,7 @@ class Board:
         self,
         *,
         stages: Sequence[str] = (),
+        steps: Mapping[str, Iterable[str]] | None = None,
         layers: Mapping[str, Iterable[str]] | None = None,
         heads: Mapping[str, Iterable[str]] | None = None,
         published: str = "",
@@ -76,6 +77,7 @@ class Board:
         self._metrics = {metric.name: metric for metric in METRICS if metric.name != _LATENCY}
         self._values = self._start(list(stages), list(heads), classes, ",".join(sorted({*rules})))
         self._sources: dict[str, Source] = {}
+        self._add_gauges(metrics.PREPARE_GAUGE, steps or {})
         self._add_gauges(metrics.LAYER_GAUGE, layers or {})
         self._add_gauges(metrics.HEAD_GAUGE, heads)
 
@@ -161,7 +163,7 @@ class Board:
             self.curve.add(float(report["labelled"]), float(report["error_recent"]))
 
     def show_gauges(self, kind: str, part: str, gauges: Mapping[str, float]) -> None:
-        """Show what a part tells of itself; `kind` is layer or head."""
+        """Show what a part tells of itself; `kind` is prepare, layer or head."""
         for gauge, value in gauges.items():
             self.set(f"{kind}_{gauge}", float(value), part)
 

@@ -178,6 +178,11 @@ LAYER_GAUGE: Final = Metric(
     "",
     ("layer",),
 )
+PREPARE_GAUGE: Final = LAYER_GAUGE._replace(
+    name="prepare_{gauge}",
+    help="What a prepare step tells of itself; the names are its own and fixed from the start.",
+    labels=("step",),
+)
 HEAD_GAUGE: Final = LAYER_GAUGE._replace(
     name="head_{gauge}",
     help="What a head tells of itself; the names are its own and fixed from the start.",

@@ -55,7 +55,7 @@ class Page:
             _section("Confusion: true class down, called across", _confusion(report)),
             _section("Heads", _heads(values)),
             _section("Stages", _stages(values)),
-            _section("What layers and heads tell of themselves", _gauges(values)),
+            _section("What parts tell of themselves", _gauges(values)),
             _section("Refused, dropped, missed, late", _losses(values)),
             "</div>",
         ]
@@ -160,7 +160,7 @@ def _gauges(values: Mapping[str, Values]) -> str:
     told = [
         (part, name.partition("_")[2].replace("_", " "), value)
         for name, series in values.items()
-        if name.startswith(("layer_", "head_")) and name not in known
+        if name.startswith(("prepare_", "layer_", "head_")) and name not in known
         for (part,), value in series.items()
     ]
     some = {part for part, _, value in told if not isnan(value)}
