@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streamlearn import __version__, precompile
 from streamlearn.config import Config
 from streamlearn.errors import NoAnswerError, UsageError
-from streamlearn.growth import Addition, addition, grown
+from streamlearn.growth import Addition, addition, check_turn, grown
 from streamlearn.learner import Learner
 from streamlearn.observe.board import Board
 from streamlearn.observe.metrics import PREFIX
@@ -168,7 +168,9 @@ class Commands:
     def add_layer(self, request: Map) -> Map:
         """Put a layer on top of the last while everything runs; rows wait for a moment."""
         added = addition(request)
-        precompile.ensure(grown(self._daemon.config, added))
+        config = grown(self._daemon.config, added)
+        check_turn(config, self._daemon.learner.learned())
+        precompile.ensure(config)
         began = time.perf_counter()
         told: Map = self._main(lambda: self._daemon.add_layer(added))
         return {**told, "seconds": time.perf_counter() - began}

@@ -70,6 +70,31 @@ def grown(config: Config, added: Addition) -> Config:
         raise UsageError("; ".join(error.lines)) from None
 
 
+def check_turn(config: Config, learned: int) -> None:
+    """Refuse a new layer whose turn to learn is over before it comes.
+
+    Parameters
+    ----------
+    config
+        With the new layer, the last one.
+    learned
+        Rows learned so far.
+
+    Raises
+    ------
+    UsageError
+        With the row that it could begin at.
+
+    """
+    layer = config.layer[-1]
+    end = layer.learns_from + layer.learns_rows
+    if layer.learns_rows and end <= learned:
+        raise UsageError(
+            f"learns_rows: expected a turn that is to come, got rows {layer.learns_from}…{end - 1} "
+            f"of the learner's life, which is at row {learned}; add learns_from={learned}"
+        )
+
+
 def _pinned(config: Config, head: dict[str, Any]) -> dict[str, Any]:
     """A head that names what it reads, so that a new layer does not change it."""
     if head["reads"]:

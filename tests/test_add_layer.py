@@ -11,7 +11,7 @@ from streamlearn.client import Producer
 from streamlearn.config import Config, parse
 from streamlearn.data import load
 from streamlearn.errors import UsageError
-from streamlearn.growth import addition, grown, resumed
+from streamlearn.growth import addition, check_turn, grown, resumed
 from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.store.describe import describe
@@ -69,6 +69,16 @@ def test_what_cannot_be_added_is_refused_by_name() -> None:
         grown(configuration(), addition({"rule": "hebbian", "units": 9, "name": "layer1"}))
 
 
+def test_a_turn_that_is_over_is_refused() -> None:
+    """A layer that would never learn is told which row it could begin at."""
+    raw = {"rule": "hebbian", "units": 9, "learns_rows": 200}
+    for first, learned in ((0, 0), (0, 199), (900, 1000)):
+        check_turn(grown(configuration(), addition(raw | {"learns_from": first})), learned)
+    check_turn(grown(configuration(), addition({"rule": "hebbian", "units": 9})), 10**9)
+    with pytest.raises(UsageError, match=r"got rows 0…199 .* at row 200; add learns_from=200"):
+        check_turn(grown(configuration(), addition(raw)), 200)
+
+
 def test_a_file_that_has_the_layer_by_now_gets_it_once(tmp_path: Path) -> None:
     """Someone may write what was added into the file; then the file is right as it is."""
     assert resumed(configuration(), Checkpoints(tmp_path).newest_manifest()) == configuration()
@@ -100,6 +110,8 @@ def test_a_layer_joins_a_running_daemon_and_outlives_a_restart(
     wrong = request(one.control, "add_layer", PATIENCE_S, rule="hebbian", units=-1)
     assert not wrong["ok"]
     assert "layer[3].units: expected 1" in wrong["error"]
+    wrong = request(one.control, "add_layer", PATIENCE_S, rule="pool", learns_rows=300)
+    assert "learns_from=300" in str(wrong)
     assert one.stop() == 0
     one.start()
     one.wait_ready(PATIENCE_S)
