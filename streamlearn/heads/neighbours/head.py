@@ -147,7 +147,7 @@ class Neighbours(Head):
 
     def cost(self) -> int:
         """Memory is read once."""
-        return 4 * self.options.memory_rows * self.place.width_in
+        return 4 * int(self.options.memory_rows) * self.place.width_in
 
 
 def _check(options: Any, place: Place) -> None:

@@ -69,7 +69,8 @@ def _share_of(state: State, label: int) -> int:
 @inlined
 def slot_for(state: State, keep: int, seed: int, label: int) -> int:
     """Where the next labelled row of this class goes; -1: it is not remembered."""
-    M, seen = state.labels.shape[0], state.labelled[0]
+    M: int = state.labels.shape[0]
+    seen = int(state.labelled[0])
     if seen < M:
         return seen
     if keep == RECENCY:
