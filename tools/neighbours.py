@@ -43,7 +43,7 @@ def configured(dataset: Dataset, head: Mapping[str, Any], seed: int) -> Config:
 
 
 def measured(name: str, head: str, seeds: int) -> Row:
-    """Test error of a head, mean and spread over the seeds; error while learning and rate beside."""
+    """Test error of a head, mean over the seeds; error while learning and rate beside it."""
     whole, runs = data.load(name), []
     for seed in range(seeds):
         print(f"{name}: {head}, seed {seed} of {seeds}", file=sys.stderr, flush=True)
@@ -52,13 +52,14 @@ def measured(name: str, head: str, seeds: int) -> Row:
     errors = [100 * run["test"]["error"] for run in runs]
     running = statistics.fmean(100 * run["prequential"]["error"] for run in runs)
     rate = statistics.median(run["samples_per_s"] for run in runs)
+    note = f"{errors[0]:.2f} in the given order; {running:.2f} while learning; {rate:,.0f} rows/s"
     return Row(
         name=f"{name}: {head}",
         ours=round(statistics.fmean(errors), 3),
         unit="% of test rows wrong",
         seeds=seeds,
         spread=round(max(errors) - min(errors), 3),
-        note=f"{errors[0]:.2f} in the given order; {running:.2f} while learning; {rate:,.0f} rows/s",
+        note=note,
     )
 
 
