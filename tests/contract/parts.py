@@ -152,6 +152,7 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"metric": "euclidean", "keep": "reservoir", "age_rows": 30.0},
         {"keep": "classes", "k": 9, "weights": "uniform"},
         {"k": 1, "memory_rows": 3},
+        {"index": "approximate", "look_share": 0.3},
     ),
     "standardize": ({"memory_rows": 20},),
 }

@@ -1,5 +1,6 @@
 """Slow twin of `streamlearn.heads.neighbours`: all distances in float64, all neighbours sorted."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ class Neighbours:
         M = options.memory_rows
         self.memory = np.zeros((M, -(-place.width_in // 16) * 16))
         self.labels = np.full(M, -1)
+        cells = math.ceil(math.sqrt(M)) if options.index == "approximate" else 0
+        self.anchors, self.sorted_in = np.zeros((cells, self.memory.shape[1])), np.zeros(1)
+        self.cells = np.full(M, cells)
         self.born, self.labelled, self.figures = np.zeros(M), np.zeros(1), np.zeros(2)
 
     def compared(self, row: F32) -> Any:
@@ -27,11 +31,28 @@ class Neighbours:
 
     def nearest(self, row: Any) -> tuple[Any, Any]:
         """Slots and distances of the k nearest, of equals the newest first."""
-        held = np.flatnonzero(self.labels >= 0)
+        none = len(self.anchors)
+        looks = [*self.cell_order(row)[: math.ceil(self.options.look_share * none)], none]
+        held = np.flatnonzero((self.labels >= 0) & np.isin(self.cells, looks))
         squares = np.sum((self.memory[held] - row) ** 2, axis=1)
         order = np.lexsort((-self.born[held], squares))[: self.options.k]
         cosine = self.options.metric == "cosine"
         return held[order], squares[order] / 2 if cosine else np.sqrt(squares[order])
+
+    def cell_order(self, row: Any) -> Any:
+        """All cells, the nearest first; only "no cell" while nothing is sorted in."""
+        if not self.sorted_in[0]:
+            return np.array([len(self.anchors)])
+        return np.argsort(np.sum((self.anchors - row) ** 2, axis=1), kind="stable")
+
+    def sort_in(self) -> None:
+        """New anchors, evenly among the slots in use; every row to its nearest."""
+        held, C = int((self.labels >= 0).sum()), len(self.anchors)
+        offset = int(uniform(self.place.seed, int(self.labelled[0]), 1) * held)
+        self.anchors[:] = self.memory[(offset + np.arange(C) * held // C) % held]
+        self.sorted_in[0] = 1
+        for m in range(held):
+            self.cells[m] = self.cell_order(self.memory[m])[0]
 
     def scores(self, slots: Any, distances: Any) -> Any:
         """Shares of the votes [K]."""
@@ -77,9 +98,12 @@ class Neighbours:
         slot = self.slot(y)
         if slot >= 0:
             self.memory[slot], self.labels[slot], self.born[slot] = row, y, self.labelled[0]
+            self.cells[slot] = self.cell_order(row)[0]
         self.labelled += 1
+        if len(self.anchors) and self.labelled[0] % ((self.options.memory_rows + 1) // 2) == 0:
+            self.sort_in()
 
     def arrays(self) -> Arrays:
         """The state under the names of the fast version."""
-        names = ("memory", "labels", "born", "labelled", "figures")
+        names = ("memory", "labels", "born", "labelled", "figures", "anchors", "cells", "sorted_in")
         return {name: getattr(self, name) for name in names}

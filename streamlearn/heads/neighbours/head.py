@@ -1,5 +1,6 @@
 """The `neighbours` head and its options; the equations are in the package's docstring."""
 
+import math
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from streamlearn.config import HeadOptions
 from streamlearn.errors import ConfigError
 from streamlearn.heads.base import Head
 from streamlearn.heads.neighbours import kernels
+from streamlearn.heads.neighbours.cells import Look, cells
 from streamlearn.heads.neighbours.kernels import GROUP, Room, Setting, aligned, padded
 from streamlearn.heads.neighbours.slots import KEEPS, State
 from streamlearn.part import F32, UNLABELLED, Arrays, Place, Rows
@@ -76,6 +78,17 @@ class Neighbours(Head):
                 "the largest class where its own has less than its share."
             ),
         ] = "recency"
+        index: Annotated[
+            Literal["exact", "approximate"],
+            Meta(
+                description="Look at all that is kept, or at the part of it that is likely near: "
+                "faster where memory is large; now and then a neighbour is missed."
+            ),
+        ] = "exact"
+        look_share: Annotated[
+            float,
+            Meta(gt=0, le=1, description='Share of memory looked at (index = "approximate").'),
+        ] = 0.1
         age_rows: Annotated[
             float,
             Meta(
@@ -90,6 +103,7 @@ class Neighbours(Head):
         super().__init__(options, place)
         _check(options, place)
         M = options.memory_rows
+        C = cells(M, approximate=options.index == "approximate")
         rows = aligned(M + GROUP, place.width_in)
         self._state = State(
             memory=rows[:M],
@@ -97,6 +111,9 @@ class Neighbours(Head):
             born=np.zeros(M, np.int64),
             counts=np.zeros(place.classes, np.int64),
             labelled=np.zeros(1, np.int64),
+            anchors=aligned(C, place.width_in),
+            cells=np.full(M, C, np.int32),
+            sorted_in=np.zeros(1, np.int64),
             figures=np.zeros(2, np.float64),
         )
         cosine = options.metric == "cosine"
@@ -116,7 +133,16 @@ class Neighbours(Head):
             near_far=np.zeros(options.k, np.float32),
             votes=np.zeros(options.k, np.float64),
         )
-        self._plain = tuple(self._state), tuple(setting), tuple(room)
+        looks = math.ceil(options.look_share * C)
+        look = Look(
+            far=np.zeros(C, np.float32),
+            near=np.zeros(looks, np.int64),
+            near_far=np.zeros(looks, np.float32),
+            even=np.zeros(C, np.int64),
+            wanted=np.zeros(C + 1, np.uint8),
+            own=np.zeros(GROUP, np.int64),
+        )
+        self._plain = tuple(self._state), tuple(setting), (tuple(room), tuple(look))
 
     def learn(self, rows: Rows) -> None:
         """Write each row's shares of votes, then remember it where its label is known."""
@@ -146,14 +172,16 @@ class Neighbours(Head):
         }
 
     def cost(self) -> int:
-        """Memory is read once."""
-        return 4 * int(self.options.memory_rows) * self.place.width_in
+        """Memory is read once, or a share of it."""
+        approximate = self.options.index == "approximate"
+        share = self.options.look_share if approximate else 1.0
+        return int(share * 4 * self.options.memory_rows * self.place.width_in) + 1
 
 
 def _check(options: Any, place: Place) -> None:
     """Refuse what each make sense but not together; raises `ConfigError`."""
     lines, rows = [], options.memory_rows
-    a_row = 4 * (padded(place.width_in) + GROUP) + 12
+    a_row = 4 * (padded(place.width_in) + GROUP) + 16
     if rows * a_row > _MOST_BYTES:
         lines.append(
             f"memory_rows: expected at most {_MOST_BYTES // a_row} with "

@@ -12,6 +12,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamlearn.heads.neighbours.cells import (
+    Look,
+    choose,
+    nearest,
+    sort_in,
+    squares,
+    until_sorted,
+)
 from streamlearn.heads.neighbours.slots import I64, State, occupy, slot_for
 from streamlearn.kernels import inlined, kernel
 from streamlearn.part import F32, I32
@@ -24,6 +32,7 @@ GROUP: Final = 8
 """R: rows that share a sweep."""
 LINE: Final = 16
 """Inputs in 64 bytes: rows begin on such bounds and are padded with zeros to fill them."""
+_ALL = np.uint8(255)
 _LIMIT = np.float32(1e15)
 """Largest number of a row, either sign: squares of differences do not overflow."""
 _FIGURE_ROWS: Final = 1000
@@ -86,48 +95,23 @@ def _read(x: F32, setting: Setting, out: F32) -> None:
 
 
 @inlined
-def _sweep(room: Room, held: int, group: int) -> None:
+def _sweep(state: State, room: Room, look: Look, held: int, group: int) -> None:
     """Write far [R, M + R] for `group` rows against `held` rows of memory and each other.
 
-    far_rm = sum over d of (rows_md - rows_(M + r)d)²
+    far_rm = sum over d of (rows_md - rows_(M + r)d)²; infinite where r does not look into m's cell.
     """
-    rows, far = room.rows, room.far
+    rows, far, wanted, cells = room.rows, room.far, look.wanted, state.cells
     M = rows.shape[0] - GROUP
+    far[:group, :held] = np.float32(np.inf)
     for m in range(held + group):
         slot = m if m < held else M + m - held
+        bits = wanted[cells[m]] if m < held else _ALL
+        if bits == 0:
+            continue
         one = rows[slot]
         for r in range(group):
-            other = rows[M + r]
-            total = np.float32(0)
-            for d in range(one.shape[0]):
-                apart = one[d] - other[d]
-                total += apart * apart
-            far[r, slot] = total
-
-
-@inlined
-def _nearest(far: F32, born: I64, held: int, room: Room) -> int:
-    """List the nearest of `held` rows by far [M + R], of equals the newest first; their number."""
-    near, near_far = room.near, room.near_far
-    k, found = near.shape[0], 0
-    bound = np.float32(np.inf)
-    for m in range(held):
-        d = far[m]
-        if d > bound:
-            continue
-        at = found if found < k else k - 1
-        if found == k and d == bound and born[m] < born[near[at]]:
-            continue
-        while at > 0 and (
-            near_far[at - 1] > d or (near_far[at - 1] == d and born[near[at - 1]] < born[m])
-        ):
-            near_far[at], near[at] = near_far[at - 1], near[at - 1]
-            at -= 1
-        near_far[at], near[at] = d, m
-        found = min(found + 1, k)
-        if found == k:
-            bound = near_far[k - 1]
-    return found
+            if bits >> r & 1:
+                far[r, slot] = squares(one, rows[M + r])
 
 
 @inlined
@@ -169,41 +153,66 @@ def _watch(state: State, setting: Setting, room: Room, label: int) -> None:
 
 
 @inlined
-def _remember(room: Room, slot: int, r: int, group: int) -> None:
-    """Put the group's row r into a slot; far of the rows after it follows."""
+def _remember(state: State, room: Room, look: Look, slot: int, places: tuple[int, int]) -> None:
+    """Put a row of a group into a slot; far of the rows after it follows.
+
+    places is the row's number in the group, and how many the group has.
+    """
+    r, group = places
     rows, far = room.rows, room.far
     own = rows.shape[0] - GROUP + r
     one, other = rows[slot], rows[own]
     for d in range(one.shape[0]):
         one[d] = other[d]
+    cell = look.own[r]
+    state.cells[slot] = cell
     for later in range(r + 1, group):
-        far[later, slot] = far[later, own]
+        seen = look.wanted[cell] >> later & 1
+        far[later, slot] = far[later, own] if seen else np.float32(np.inf)
+
+
+@inlined
+def _take_turns(state: State, setting: Setting, room: Room, look: Look, y: I32, out: F32) -> None:
+    """Score the rows of a group one after the other, and remember those with a label.
+
+    y [group] is read, out [group, K] is written, the state moves.
+    """
+    M, group = state.labels.shape[0], y.shape[0]
+    for r in range(group):
+        held, label = min(state.labelled[0], M), y[r]
+        found = nearest(room.far[r], state.born, held, room.near, room.near_far)
+        _vote(state, setting, room, found, out[r])
+        if label < 0 or label >= out.shape[1]:
+            continue
+        if found:
+            _watch(state, setting, room, label)
+        slot = slot_for(state, setting.keep, setting.seed, label)
+        if slot >= 0:
+            _remember(state, room, look, slot, (r, group))
+            occupy(state, slot, label)
+        state.labelled[0] += 1
 
 
 @kernel
 def learn(x: F32, y: I32, out: F32, arrays: Plain, numbers: Plain, spare: Plain) -> None:
     """Score each row, then remember it where y is known.
 
-    x [B, D] and y [B] are read, out [B, K] is written, every array of the state moves. `arrays`,
-    `numbers` and `spare` are a state, a setting and a room as plain tuples.
+    x [B, D] and y [B] are read, out [B, K] is written, every array of the state moves. `arrays` and
+    `numbers` are a state and a setting as plain tuples, `spare` a room and a look.
     """
-    state, setting, room = State(*arrays), Setting(*numbers), Room(*spare)
-    M = state.labels.shape[0]
-    for begin in range(0, x.shape[0], GROUP):
-        group = min(GROUP, x.shape[0] - begin)
+    state, setting = State(*arrays), Setting(*numbers)
+    room, look = Room(*spare[0]), Look(*spare[1])
+    M, C, begin = state.labels.shape[0], state.anchors.shape[0], 0
+    while begin < x.shape[0]:
+        due = until_sorted(state)
+        group = min(GROUP, x.shape[0] - begin, due)
+        before = state.labelled[0]
+        look.wanted[:] = 0
         for r in range(group):
             _read(x[begin + r], setting, room.rows[M + r])
-        _sweep(room, min(state.labelled[0], M), group)
-        for r in range(group):
-            label = y[begin + r]
-            found = _nearest(room.far[r], state.born, min(state.labelled[0], M), room)
-            _vote(state, setting, room, found, out[begin + r])
-            if label < 0 or label >= out.shape[1]:
-                continue
-            if found:
-                _watch(state, setting, room, label)
-            slot = slot_for(state, setting.keep, setting.seed, label)
-            if slot >= 0:
-                _remember(room, slot, r, group)
-                occupy(state, slot, label)
-            state.labelled[0] += 1
+            choose(state, look, room.rows[M + r], r)
+        _sweep(state, room, look, min(before, M), group)
+        _take_turns(state, setting, room, look, y[begin : begin + group], out[begin:])
+        if C and state.labelled[0] == before + due:
+            sort_in(state, look, min(state.labelled[0], M), setting.seed)
+        begin += group

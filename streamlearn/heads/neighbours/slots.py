@@ -38,6 +38,12 @@ class State(NamedTuple):
     """[K] rows remembered of each class."""
     labelled: I64
     """[1] labelled rows so far."""
+    anchors: F32
+    """[C, D'] rows that cells are named after; C = 0 with an exact search, see `cells`."""
+    cells: I32
+    """[M] the cell of each row; C: none yet."""
+    sorted_in: I64
+    """[1] whether there are anchors."""
     figures: F64
     """[2] running distance to the nearest row, and share of rows whose nearest is of their class;
     labelled rows only."""
