@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables soak clean
+.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,10 @@ bench: $(VENV)/.dev ## the benchmarks on this machine, into docs/results (ARGS='
 
 one-pass: $(VENV)/.dev ## test errors after one pass over the standard sets, three seeds, into docs/results
 	$(BIN)/python tools/one_pass.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+neighbours: $(VENV)/.dev ## the neighbours head on raw pixels beside softmax, one pass, three seeds, into docs/results
+	$(BIN)/python tools/neighbours.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 ff-one-pass: $(VENV)/.dev ## Forward-Forward after one pass over MNIST, three seeds, into docs/results (ARGS='mnist fast')

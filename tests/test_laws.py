@@ -39,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "between": "carry",
     },
     "patches": {"side": 1},
+    "neighbours": {"memory_rows": 60},
 }
 """Options that a rule, head or step cannot do without."""
 

@@ -5,6 +5,7 @@ from typing import Final
 BENCHMARKS: Final[dict[str, str]] = {
     "kernels": "streamlearn.bench.kernels:measure",
     "ff": "streamlearn.bench.forward_forward:measure",
+    "neighbours": "streamlearn.bench.neighbours:measure",
     "pipeline": "streamlearn.bench.pipeline:measure",
     "latency": "streamlearn.bench.latency:measure",
     "idle": "streamlearn.bench.idle:measure",

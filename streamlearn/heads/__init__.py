@@ -7,4 +7,5 @@ HEADS: Final[dict[str, str]] = {
     "least_squares": "streamlearn.heads.least_squares:LeastSquares",
     "power_loss": "streamlearn.heads.power_loss:PowerLoss",
     "goodness": "streamlearn.heads.goodness:Goodness",
+    "neighbours": "streamlearn.heads.neighbours:Neighbours",
 }

@@ -22,6 +22,7 @@ SMALL: Final[dict[str, dict[str, Any]]] = {
     "patches": {"side": 2, "hop": 1},
     "spectrum": {"frame": 8, "hop": 2, "bands": 4, "low_hz": 500.0},
     "forward_forward_fields": {"units": 7, "field": 2, "stride": 1, "pool": 1, "pool_stride": 1},
+    "neighbours": {"memory_rows": 40},
 }
 """Options that make a part small, in all its variants; others that have units get seven."""
 
@@ -147,6 +148,12 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "spectrum": ({"floor": 1e-3},),
     "pool": ({"rows": 3, "gives": "mean"},),
     "goodness": ({"temperature": 3.0},),
+    "neighbours": (
+        {"metric": "euclidean", "keep": "reservoir", "age_rows": 30.0},
+        {"keep": "classes", "k": 9, "weights": "uniform"},
+        {"k": 1, "memory_rows": 3},
+        {"index": "approximate", "look_share": 0.3},
+    ),
     "standardize": ({"memory_rows": 20},),
 }
 """Options besides the defaults under which a part has to keep its promises too."""

@@ -14,6 +14,9 @@ from streamlearn.schema import resolve
 LEARNING = [name for name, target in HEADS.items() if not resolve(target).READS_SCORES]
 """Heads that learn; what only adds up the layers' evidence has nothing to show here."""
 
+LEARNED = dict.fromkeys(LEARNING, "weights") | {"neighbours": "memory"}
+"""The array [N, D or more] that holds what a head has learned, zeros before."""
+
 every_head = pytest.mark.parametrize("name", LEARNING)
 
 
@@ -98,12 +101,12 @@ def test_a_code_that_moves_is_followed(name: str) -> None:
 
 @every_head
 def test_inputs_that_never_speak_stay_silent(name: str) -> None:
-    """Dead inputs among live ones get no weight, and change no score when they stay dead."""
+    """Dead inputs among live ones leave no trace, and change no score when they stay dead."""
     x, y = clouds(3000, 10, 3)
     wide = np.ascontiguousarray(np.hstack([x, np.zeros_like(x)]))
     head = build(name, 20, 3)
     learn(head, wide, y)
-    assert not head.arrays()["weights"][:, 10:20].any()
+    assert not head.arrays()[LEARNED[name]][:, 10:20].any()
 
 
 @every_head
@@ -122,7 +125,7 @@ def test_labels_outside_the_classes_teach_nothing(name: str) -> None:
     x, _ = clouds(50, 6, 3)
     head = build(name, 6, 3)
     learn(head, x, np.full(50, 3, np.int32))
-    assert not head.arrays()["weights"].any()
+    assert not head.arrays()[LEARNED[name]].any()
 
 
 def digit_features() -> tuple[tuple[F32, I32], tuple[F32, I32]]:
