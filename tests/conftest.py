@@ -61,6 +61,7 @@ DAEMON = (
     "test_cli_live",
     "test_daemon",
     "test_daemon_forward_forward",
+    "test_daemon_geometric_spiking",
     "test_daemon_learners",
     "test_daemon_mishaps",
     "test_daemon_streams",

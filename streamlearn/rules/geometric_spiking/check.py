@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamlearn.errors import ConfigError
 from streamlearn.rules.geometric_spiking.options import GeometricSpikingOptions as Options
 from streamlearn.rules.only import Table, above, among, either, idle, only
@@ -127,29 +130,28 @@ def _times(options: Options) -> list[str]:
     return lines
 
 
-def check_window(options: Options, earliest: int, *, heard: bool) -> None:
-    """Refuse a window in which nothing ever arrives.
+def check_window(options: Options, delays: NDArray[np.int64]) -> None:
+    """Refuse a window in which nothing of the row ever arrives.
 
     Parameters
     ----------
     options
         Of the network.
-    earliest
-        Steps of its shortest latency.
-    heard
-        Whether any signal arrives within a window.
+    delays
+        Steps [E] of the latencies from inputs.
 
     Raises
     ------
     ConfigError
-        Where none does.
+        Where all come after the window, and none is carried on.
 
     """
-    if not heard:
+    earliest = options.step_ms * int(delays.min(initial=2**31))
+    if len(delays) and options.between == "reset" and earliest >= options.window_ms:
         line = (
-            f"window_ms: expected above {earliest * options.step_ms:g}, the shortest latency of "
-            f"any edge, got {options.window_ms:g}; nothing would ever arrive: simulate longer, "
-            "raise speed, or lower latency_ms"
+            f"window_ms: expected above {earliest:g}, the shortest latency of any edge from an "
+            f"input, got {options.window_ms:g}; nothing would ever arrive: simulate longer, raise "
+            "speed, or lower latency_ms"
         )
         raise ConfigError([line])
 

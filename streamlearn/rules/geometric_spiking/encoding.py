@@ -12,7 +12,7 @@ Then sign(z) |z|^power, folded to fewer numbers by signed random places, and mad
 import numpy as np
 
 from streamlearn.kernels import inlined
-from streamlearn.part import F32
+from streamlearn.part import F32, I32
 from streamlearn.rules.geometric_spiking.state import (
     COUNTS,
     FIRST_SPIKES,
@@ -57,11 +57,26 @@ def _smooth(module: Module) -> int:
 
 
 @inlined
-def _bend(z: float, power: float) -> float:
-    """A number with its size to a power: sign(z) |z|^power."""
-    if power == 1.0 or z == 0.0:
-        return z
-    return float(np.copysign(abs(z) ** power, z))
+def _bend(code: F32, width: int, power: float) -> None:
+    """Each of the first numbers with its size to a power: sign(z) |z|^power."""
+    if power != 1.0:
+        for i in range(width):
+            if code[i] != 0:
+                code[i] = np.copysign(abs(np.float64(code[i])) ** power, np.float64(code[i]))
+
+
+@inlined
+def _fold(code: F32, width: int, buckets: I32, out: F32) -> None:
+    """Write the first numbers to out, each at its own place, or added to or taken from a bucket."""
+    if buckets.shape[0] == 0:
+        for i in range(width):
+            out[i] = code[i]
+    else:
+        for i in range(out.shape[0]):
+            out[i] = 0
+        for i in range(width):
+            place = abs(buckets[i]) - 1
+            out[place] += code[i] if buckets[i] > 0 else -code[i]
 
 
 @inlined
@@ -79,21 +94,13 @@ def _shorten(out: F32) -> None:
 @inlined
 def encode(module: Module, out: F32) -> None:
     """Write what happened in the window to out."""
-    setting, code, buckets = module.setting, module.scratch.code, module.net.buckets
+    setting, code = module.setting, module.scratch.code
     width = code.shape[0]
     if setting.gives != WEIGHTS:
         _spread(module)
     if setting.gives == PATH:
         width = _smooth(module)
-    if buckets.shape[0] > 0:
-        for i in range(out.shape[0]):
-            out[i] = 0
-        for i in range(width):
-            z = np.float32(_bend(np.float64(code[i]), setting.power))
-            place = abs(buckets[i]) - 1
-            out[place] += z if buckets[i] > 0 else -z
-    else:
-        for i in range(width):
-            out[i] = np.float32(_bend(np.float64(code[i]), setting.power))
+    _bend(code, width, setting.power)
+    _fold(code, width, module.net.buckets, out)
     if setting.unit_norm:
         _shorten(out)

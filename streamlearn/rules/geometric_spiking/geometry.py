@@ -89,14 +89,17 @@ def places(options: Options, place: Place) -> Nodes:
     )
 
 
-def edges_wanted(options: Options, place: Place) -> float:
-    """About how many edges there will be."""
+def pairs_of(options: Options, place: Place) -> int:
+    """How many pairs of nodes may have an edge."""
     H, N = options.units, place.width_in * nodes_a_number(options)
-    if options.layout == "blocks":
-        within = 1 / options.blocks
-        pairs = within * options.p_within + (1 - within) * options.p_between
-        return N * H * options.p_between + H * H * pairs + options.clocks * H
-    return N * H * options.p_input + H * H * options.p_recurrent + options.clocks * H
+    return H * (N + options.clocks + H * _recurs(options))
+
+
+def _recurs(options: Options) -> bool:
+    """Whether there may be edges between units."""
+    if options.layout != "blocks":
+        return options.p_recurrent > 0
+    return options.p_within > 0 or options.blocks > 1
 
 
 def edges(options: Options, place: Place, nodes: Nodes) -> Edges:
@@ -144,13 +147,13 @@ def _from_clocks(options: Options, seed: int, nodes: Nodes) -> Edges:
 
 def _between_units(options: Options, seed: int, nodes: Nodes) -> Edges:
     random, shape = generator(seed ^ 3), (options.units, options.units)
+    if not _recurs(options):
+        none = np.zeros(0, np.int64)
+        return Edges(none, none, np.zeros(0), np.zeros(0))
     chance = np.full(shape, options.p_recurrent)
     if options.layout == "blocks":
         same = nodes.block[:, None] == nodes.block
         chance = np.where(same, options.p_within, options.p_between)
-    if not chance.any():
-        none = np.zeros(0, np.int64)
-        return Edges(none, none, np.zeros(0), np.zeros(0))
     there = (random.random(shape) < chance) & ~np.eye(options.units, dtype=bool)
     length = np.sqrt(((nodes.units[:, None] - nodes.units) ** 2).sum(axis=2))
     latency = length / options.recurrent_speed + _jitter(random, options, shape)

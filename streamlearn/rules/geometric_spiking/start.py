@@ -13,15 +13,15 @@ from streamlearn.rules.geometric_spiking.geometry import (
     Edges,
     chosen,
     edges,
-    edges_wanted,
     nodes_a_number,
+    pairs_of,
     places,
 )
 from streamlearn.rules.geometric_spiking.options import GeometricSpikingOptions as Options
 from streamlearn.rules.geometric_spiking.state import Net, Past, Scratch, Setting, Store
 
 _BUILDING_BYTES: Final = 100
-"""An edge takes about so much while the network is made."""
+"""A pair of nodes takes about so much while the network is made."""
 _NO_BOUND: Final = 3e38
 _LEAST_THRESHOLD: Final = 1e-3
 """Share of its start under which no threshold falls."""
@@ -67,14 +67,14 @@ def refractory_of(options: Options) -> int:
 
 def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
     """The network that the seed draws, and what was found while it was made."""
-    wanted = _BUILDING_BYTES * edges_wanted(options, place)
-    check_room("units: the network", wanted, "make units, clocks or chances of edges smaller")
+    wanted = _BUILDING_BYTES * pairs_of(options, place)
+    check_room("units: the network", wanted, "make units or clocks fewer")
     drawn = edges(options, place, places(options, place))
     steps = np.rint(drawn.latency_ms / options.step_ms).astype(np.int64)
     raised = steps < 1
     delays = np.maximum(steps, 1)
     in_time = delays < window_of(options) if options.between == "reset" else delays > 0
-    check_window(options, int(delays.min(initial=1)), heard=bool(in_time.any()) or not len(delays))
+    check_window(options, delays[drawn.source < place.width_in * nodes_a_number(options)])
     ratio = refractory_of(options) / delays
     facts = Facts(
         beyond=int(delays[in_time].max(initial=0)) + math.ceil(coding_steps_of(options)),
