@@ -93,7 +93,7 @@ def _touched(line: F32) -> bool:
 def _reset(module: Module, now: Now, j: int, t: int) -> None:
     """Unit j has fired at step t."""
     kind = module.setting.reset
-    now.free[j] = t + module.setting.refractory
+    now.free[j] = t + module.net.refractory[j]
     if kind == SUBTRACT:
         now.fast[j] -= module.net.thresholds[j]
     elif kind != NONE:

@@ -38,6 +38,8 @@ class Net(NamedTuple):
     """[E]"""
     thresholds: F32
     """[H] theta"""
+    refractory: I32
+    """[H] R in steps"""
     cells: U32
     """[E] latency times H, plus the target: how far on in the calendar a signal arrives; unsigned,
     so that no compiled code looks for places counted from the end."""
@@ -119,7 +121,6 @@ class Setting(NamedTuple):
     """N"""
     steps: int
     """T"""
-    refractory: int
     balance: float
     reset: int
     carry: int
