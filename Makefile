@@ -73,7 +73,7 @@ infomax-video: $(VENV)/.dev ## Greedy InfoMax on video: the next frame told, ala
 	$(BIN)/python tools/infomax_video.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
-infomax-speed: $(VENV)/.dev ## Greedy InfoMax at real-time rates beside PyTorch, and its memory (ARGS='--steps 1000000')
+infomax-speed: $(VENV)/.dev ## Greedy InfoMax at real-time rates beside PyTorch, and its memory (ARGS='--only memory --steps 1000000')
 	$(BIN)/python tools/infomax_speed.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
