@@ -182,14 +182,13 @@ def measured(name: str, watch: Dataset, seeds: int, state: Path) -> Folds:
 
 
 def measure(name: str, watch: Dataset, key: str, state: Path) -> None:
-    """Measure one fold, if it was not, and keep it."""
-    found = kept(name, state)
-    if key in found:
+    """Measure one fold, if it was not, and keep it beside what others measured meanwhile."""
+    if key in kept(name, state):
         return
     state.mkdir(parents=True, exist_ok=True)
     seed, who = key.split()
-    found[key] = fold(watch, ENCODERS[name], who, int(seed))
-    (state / f"watch-{name}.json").write_text(json.dumps(found), "utf-8")
+    found = {key: fold(watch, ENCODERS[name], who, int(seed))}
+    (state / f"watch-{name}.json").write_text(json.dumps(kept(name, state) | found), "utf-8")
     share, seconds = found[key]
     print(f"{name}, seed {seed}, person {who}: {share:.4f}, {seconds:.0f} s", flush=True)
 
