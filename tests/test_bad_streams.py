@@ -1,6 +1,7 @@
 """What sensors do when they go wrong: bounded, counted, and over once good data are back."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from streamlearn.errors import ConfigError, RejectedError
 from streamlearn.evaluate import offer
 from streamlearn.learner import Learner
 from streamlearn.plan import CATALOGUE, check
-from streamlearn.wire.message import Sample
+from streamlearn.wire.message import Sample, Schema, decode, encode
 
 RAW = {
     "stream": {"shape": [3], "dtype": "<f4", "classes": 2, "live": 3, "gap_s": 5.0},
@@ -43,12 +44,18 @@ def turning(n: int, phase: float = 0.0) -> NDArray[np.float32]:
 @pytest.fixture
 def learner():
     """A learner whose threads run."""
-    one = Learner(parse(RAW, CATALOGUE))
+    one = running(RAW)
+    yield one
+    one.pipeline.close()
+
+
+def running(raw: dict[str, Any]) -> Learner:
+    """A learner whose threads run until they are closed."""
+    one = Learner(parse(raw, CATALOGUE))
     one.assemble()
     one.warm()
     one.pipeline.start()
-    yield one
-    one.pipeline.close()
+    return one
 
 
 def play(one: Learner, stream: str, seq: int, x: NDArray[np.float32], t: float = math.nan) -> None:
@@ -110,6 +117,67 @@ def test_a_thousand_names_take_the_place_of_fifty(learner: Learner) -> None:
     assert learner.learned() == 50
 
 
+def test_ten_thousand_names_take_no_more_room_than_three() -> None:
+    """Where so many are known, what is kept of each but a number is the same few places."""
+    one = running({**RAW, "ingest": {"max_streams": 10_000}})
+    try:
+        room = sizes(one)
+        for k in range(10_000):
+            offer(one, Sample(f"a/{k}", "", 0, 7, math.nan, turning(7), None))
+        one.pipeline.wait_done()
+        one.pipeline.check()
+        assert one.learned() == one.intake.counts.begun["new"] == 10_000
+        assert one.intake.streams_kept == 3
+        assert sizes(one) == room
+    finally:
+        one.pipeline.close()
+
+
+def sizes(one: Learner) -> dict[str, int]:
+    """Bytes of everything that a checkpoint holds of layers, windows and streams."""
+    arrays = one.learning_arrays() | one.intake.snapshot()[0]
+    return {name: array.nbytes for name, array in arrays.items()}
+
+
+def test_a_stream_may_start_in_mid_recording(learner: Learner) -> None:
+    """Whatever its first number is, it begins there, and nothing counts as missed."""
+    play(learner, "a", 5000, turning(12))
+    play(learner, "a", 5012, turning(3))
+    assert learner.learned() == 4
+    assert learner.intake.counts.begun == {"new": 1, "gap": 0, "clock": 0}
+    assert learner.intake.counts.missed == 0
+
+
+def test_rows_with_a_channel_less_are_refused_and_leave_a_gap(learner: Learner) -> None:
+    """They do not reach the learner; what comes after them begins anew."""
+    schema = Schema(shape=(3,), dtype="<f4", classes=2)
+    x = turning(24)
+    for begin, channels in ((0, 3), (6, 2), (12, 3), (18, 3)):
+        part = np.ascontiguousarray(x[begin : begin + 6, :channels])
+        frames = encode(Sample("a", "", begin, 6, math.nan, part, None))
+        if channels == 3:
+            offer(learner, decode(frames, schema))
+            continue
+        with pytest.raises(RejectedError, match=r"expected \[n ≥ 1, 3\], got \[6, 2\]"):
+            decode(frames, schema)
+    learner.pipeline.wait_done()
+    assert learner.learned() == 1 + 3
+    assert learner.intake.counts.begun == {"new": 1, "gap": 1, "clock": 0}
+    assert learner.intake.counts.missed == 6
+
+
+def test_a_window_may_be_longer_than_the_ring() -> None:
+    """Windows are cut before the ring: one of a thousand samples is one row of it."""
+    window = {"step": "window", "rows": 1000, "hop": 500}
+    raw = {**RAW, "prepare": [window, RAW["prepare"][1]], "pipeline": {"ring_rows": 256}}
+    one = running(raw)
+    try:
+        play(one, "a", 0, turning(2000))
+        assert one.learned() == 3
+    finally:
+        one.pipeline.close()
+
+
 def test_gaps_and_clocks_that_jump_begin_anew(learner: Learner) -> None:
     """No window reaches across a gap; each is counted under its reason."""
     play(learner, "a", 0, turning(8), t=100.0)
@@ -124,7 +192,7 @@ def test_gaps_and_clocks_that_jump_begin_anew(learner: Learner) -> None:
 
 
 def test_what_cannot_work_is_refused_by_name() -> None:
-    """Hops of zero, windows after other steps, more rows looked back on than the ring has."""
+    """Hops of zero, windows after other steps, more rows than the ring or a past has."""
     window, step = RAW["prepare"]
     for changed, line in (
         ({"prepare": [{**window, "hop": 0}]}, r"prepare\[0\]\.hop: expected 1…65536, got 0"),
@@ -132,6 +200,14 @@ def test_what_cannot_work_is_refused_by_name() -> None:
         (
             {"layer": [{"rule": "pool", "rows": 9000}]},
             r"pipeline\.ring_rows: expected at least 9000, .* got 4096; make it larger",
+        ),
+        (
+            {"prepare": [{**window, "rows": 200_000_000}]},
+            r"prepare\[0\]\.rows: expected 1…\d+, got 200000000",
+        ),
+        (
+            {"layer": [{"rule": "greedy_infomax", "units": 4, "steps": 65}]},
+            r"layer\[0\]\.steps: expected 1…64, got 65",
         ),
     ):
         with pytest.raises(ConfigError, match=line):
