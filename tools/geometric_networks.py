@@ -289,14 +289,12 @@ TIMES: Final[Mapping[str, Variant]] = _times()
 def short_network(clocks: int = 6) -> Variant:
     """A small one for digits of 8 x 8 grey pixels of 0 … 16; without clocks its paths go out."""
     small: Options = {
-        "spacing": 1.5,
-        "sigma": 1.0,
-        "sigma_along": 4.0,
-        "speed": 0.1,
-        "latency_ms": 60.0,
-        "window_ms": 150.0,
+        "spacing": 1.4,
+        "sigma": 0.7,
+        "sigma_along": 3.4,
+        "speed": 0.03,
         "high": 16.0,
+        "input_weight": 4.0,
     }
-    more = {"clock_from_ms": 20.0, "clock_to_ms": 120.0, "tau_plus_ms": 30.0, **WEIGHTS}
-    gives = more if clocks else {"gives": "path"}
+    gives: Options = {"tau_plus_ms": 55.0, **WEIGHTS} if clocks else {"gives": "path"}
     return Variant("small", strips(8, 4, clocks, **small, **gives), (ROOT_UNIT,))

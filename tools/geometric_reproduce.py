@@ -95,22 +95,24 @@ def say(line: str) -> None:
 
 
 class Kept:
-    """What was measured before, in a file of --state."""
+    """What was measured before, in a file of --state for each key up to a slash."""
 
     def __init__(self, state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
-        self._file = state / "geometric.json"
-        text = self._file.read_text("utf-8") if self._file.exists() else "{}"
-        self.found: dict[str, Found] = json.loads(text)
+        self._state = state
 
     def get(self, key: str, measure: Callable[[], Found]) -> Found:
         """What stands under a key; it is measured where nothing does."""
-        if key not in self.found:
+        name, _, part = key.partition("/")
+        file = self._state / f"geometric-{name}.json"
+        text = file.read_text("utf-8") if file.exists() else "{}"
+        found: dict[str, Found] = json.loads(text)
+        if part not in found:
             began = time.process_time()
-            self.found[key] = measure()
-            self._file.write_text(json.dumps(self.found), "utf-8")
-            say(f"{key}: {self.found[key]}, {time.process_time() - began:.0f} s of work")
-        return self.found[key]
+            found[part] = measure()
+            file.write_text(json.dumps(found), "utf-8")
+            say(f"{key}: {found[part]}, {time.process_time() - began:.0f} s of work")
+        return found[part]
 
 
 def variant_scores(variant: Variant, digits: Digits) -> Found:
