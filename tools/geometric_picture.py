@@ -2,37 +2,40 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from geometric_networks import FIRST, MAIN, PUBLISHED_SIZES, SIZES, TIMES
+from geometric_networks import FIRST, MAIN, PUBLISHED_SIZES, SIZES, TIMES, TIMES_MS, Variant
 from results import RESULTS, kept
+
+from streamlearn.bench.report import Row
 
 OURS: Final = "#3b6ea5"
 RODS: Final = "#b5651d"
 THEIRS: Final = "#98a1ab"
 
 
-def _value(found: Mapping[str, Any], variant: Any, reading: int = 0) -> float | None:
-    name = f"C, {variant.title}, {variant.readings[reading].title}; {FIRST[0]}"
+def _value(found: Mapping[str, Row], variant: Variant, look: int) -> float | None:
+    name = f"C, {[*variant.looks()][look]}; {FIRST[0]}"
     return found[name].ours if name in found else None
 
 
-def curve(found: Mapping[str, Any], named: Mapping[int, Any], reading: int) -> dict[int, float]:
-    """Number of nodes, or time, and percent right, of what was measured."""
-    values = {x: _value(found, variant, reading) for x, variant in named.items()}
+def _measured(values: Mapping[int, float | None]) -> dict[int, float]:
     return {x: value for x, value in sorted(values.items()) if value is not None}
 
 
-def curves(found: Mapping[str, Any]) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-    """Of the free network by nodes, of rods by nodes, and of the free network by time."""
+def _by_nodes(found: Mapping[str, Row], kind: str, whole: str, look: int) -> dict[int, float]:
+    named = {int(k.removeprefix(kind)): v for k, v in SIZES.items() if k.startswith(kind)}
+    named[200] = MAIN[whole]
+    return _measured({n: _value(found, variant, look) for n, variant in named.items()})
 
-    def numbered(variants: Mapping[str, Any], begins: str) -> dict[int, Any]:
-        return {int(k.removeprefix(begins)): v for k, v in variants.items() if k.startswith(begins)}
 
+def curves(found: Mapping[str, Row]) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+    """Percent right: free network by nodes, rods by nodes, free network by time."""
+    times = {int(t): _value(found, TIMES["times"], i) for i, t in enumerate(TIMES_MS)}
     return (
-        curve(found, numbered(SIZES, "size") | {200: MAIN["free"]}, 0),
-        curve(found, numbered(SIZES, "rods") | {200: MAIN["rods"]}, 1),
-        curve(found, numbered(TIMES, "time"), 0),
+        _by_nodes(found, "size", "free", 0),
+        _by_nodes(found, "rods", "rods", 1),
+        _measured(times),
     )
 
 
@@ -53,7 +56,7 @@ def draw(path: Path, folder: Path = RESULTS) -> bool:
     left.plot([*PUBLISHED_SIZES], [*PUBLISHED_SIZES.values()], "x", color="black", label="article")
     right.plot([*times], [*times.values()], "o-", color=OURS, label="free network, 200 nodes")
     right.plot([300], [PUBLISHED_SIZES[200]], "x", color="black", label="article")
-    pixels = _value(found, MAIN["pixels"])
+    pixels = _value(found, MAIN["pixels"], 0)
     for axes in (left, right):
         if pixels is not None:
             axes.axhline(pixels, color=THEIRS, linestyle=":", label="raw pixels")

@@ -116,39 +116,34 @@ class Kept:
 
 
 def variant_scores(variant: Variant, digits: Digits) -> Found:
-    """Percent right in each split, by how the numbers are read."""
+    """Percent right in each split, by what is looked at."""
     whole = encoded(variant.options, digits)
-    scores = {
-        reading.title: split_scores(squared_distances(read(whole.code, reading)), digits.y)
-        for reading in variant.readings
-    }
-    return {"scores": scores, "numbers": whole.code.shape[1], "gauges": whole.gauges}
+    pieces = np.split(whole.code, max(1, len(variant.times_ms)), axis=1)
+    scores = {}
+    for name, look in variant.looks().items():
+        distances = squared_distances(read(pieces[look.piece], look.reading))
+        scores[name] = split_scores(distances, digits.y)
+    return {"scores": scores, "numbers": pieces[0].shape[1], "gauges": whole.gauges}
 
 
-def variant_rows(variant: Variant, group: str, found: Found) -> list[Row]:
-    """A row of the table for each way to read the numbers."""
-    gauges = found["gauges"]
+def variant_rows(variant: Variant, group: str, found: Found) -> Iterator[Row]:
+    """A row of the table for each look at the numbers."""
     facts = [f"{found['numbers']:,} numbers"]
-    if gauges:
-        facts.append(f"{gauges['spikes']:.1f} spikes a unit")
-    return [
-        Row(
-            name=f"C, {variant.title}, {reading.title}; {group}",
-            ours=round(statistics.mean(found["scores"][reading.title]), 2),
+    if found["gauges"]:
+        facts.append(f"{found['gauges']['spikes']:.1f} spikes a unit")
+    if variant.note:
+        facts.append(variant.note)
+    for name, look in variant.looks().items():
+        scores = found["scores"][name]
+        yield Row(
+            name=f"C, {name}; {group}",
+            ours=round(statistics.mean(scores), 2),
             unit="% right",
-            published=variant.published,
-            seeds=len(found["scores"][reading.title]),
-            spread=round(float(np.ptp(found["scores"][reading.title])), 2),
-            note="; ".join(
-                [
-                    f"± {statistics.stdev(found['scores'][reading.title]):.2f}",
-                    *facts,
-                    *([variant.note] if variant.note else []),
-                ]
-            ),
+            published=look.published,
+            seeds=len(scores),
+            spread=round(max(scores) - min(scores), 2),
+            note="; ".join([f"± {statistics.stdev(scores):.2f}", *facts]),
         )
-        for reading in variant.readings
-    ]
 
 
 def told_scores(options: Options, reading: Reading, known: Digits, asked: Digits) -> Found:
@@ -169,7 +164,7 @@ def told_scores(options: Options, reading: Reading, known: Digits, asked: Digits
     return {"right": percent(said, asked.y), "classes": classes, "gauges": part.gauges()}
 
 
-def told_row(title: str, against: Mapping[str, float], found: Found) -> Row:
+def told_row(title: str, against: Mapping[str, Any], found: Found) -> Row:
     """A row of the table, with the best and the worst class."""
     by_class, gauges = found["classes"], found["gauges"]
     best, worst = int(np.argmax(by_class)), int(np.argmin(by_class))
@@ -236,9 +231,9 @@ class Parts:
 def order() -> list[str]:
     """Names of all rows, as they stand in the table."""
     names = [
-        f"C, {variant.title}, {reading.title}; {group}"
+        f"C, {name}; {group}"
         for variant in VARIANTS.values()
-        for reading in variant.readings
+        for name in variant.looks()
         for group in variant.sets
     ]
     names[0:0] = [f"A, {title}, untrained paths" for title, *_ in PATHS.values()]
