@@ -75,7 +75,7 @@ def test_numbers_over_their_deviation() -> None:
 def test_splits_answer_as_the_head_does() -> None:
     """What a split tells is what `neighbours` tells that learned the remembered rows."""
     digits = bundled(400)
-    scores = split_scores(squared_distances(digits.x), digits.y, splits=2)
+    scores = split_scores(squared_distances(digits.x), digits.y)
     for split, score in enumerate(scores):
         order = np.random.default_rng(split).permutation(400)
         asked, kept = order[:40], order[40:]
