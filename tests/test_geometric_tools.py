@@ -48,10 +48,10 @@ def test_every_row_is_a_network() -> None:
 
 
 def test_the_free_network_is_the_shipped_one() -> None:
-    """The row of the free network is of the options in configs/geometric_mnist.toml, unfolded."""
+    """The row of the free network is of the options in configs/geometric_trajectories.toml."""
     root = Path(geometric_reproduce.__file__).parent.parent
-    layer = load(root / "configs" / "geometric_mnist.toml", CATALOGUE).layer[0]
-    ours = geometric_networks.free(name=layer.name, power=0.5, unit_norm=True, compress_to=512)
+    layer = load(root / "configs" / "geometric_trajectories.toml", CATALOGUE).layer[0]
+    ours = geometric_networks.free(name=layer.name, power=0.5, unit_norm=True)
     assert GeometricSpiking.Options(rule="geometric_spiking", **ours) == layer
 
 

@@ -1,7 +1,7 @@
 """The networks that `geometric_reproduce` measures: every constant of ours.
 
 Options of the rule `geometric_spiking`; what is not named is its default (configs/reference.toml).
-The free network is the one of configs/geometric_mnist.toml. All constants were chosen on MNIST's
+The free network is that of configs/geometric_trajectories.toml. Constants were chosen on MNIST's
 training images 0-19,999; the article (George et al., arXiv 2103.08878) gives none of its own.
 """
 
