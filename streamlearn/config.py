@@ -185,6 +185,7 @@ def _bind_errors(config: Config) -> list[str]:
     binds = {
         "ingest.pull": config.ingest.pull,
         "ingest.sub": config.ingest.sub,
+        "ingest.router": config.ingest.router,
         "publish.bind": config.publish.bind,
         "control.bind": config.control.bind,
         "observe.bind": config.observe.bind,
@@ -209,8 +210,15 @@ def _sizes(config: Config) -> list[str]:
         )
     if not (config.layer or config.head):
         lines.append("layer: expected at least one [[layer]] or [[head]]")
-    if not (config.ingest.pull or config.ingest.sub or config.ingest.sub_connect):
-        lines.append("ingest: expected at least one of pull, sub, sub_connect")
+    ingest, journal = config.ingest, config.journal
+    if not (ingest.pull or ingest.sub or ingest.sub_connect or ingest.router):
+        lines.append("ingest: expected at least one of pull, sub, sub_connect, router")
+    least = 2 * (ingest.max_message_bytes + journal.commit_bytes)
+    if ingest.router and journal.max_bytes < least:
+        lines.append(
+            "journal.max_bytes: expected at least twice ingest.max_message_bytes and "
+            f"journal.commit_bytes together = {least}, got {journal.max_bytes}"
+        )
     return lines
 
 

@@ -125,6 +125,22 @@ class IngestOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 1024
+    router: Annotated[
+        str,
+        Meta(
+            description="ROUTER socket, binds; what it acknowledges survives kill -9 and power "
+            'loss, and is learned once. "" is off.'
+        ),
+    ] = ""
+    credit_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 12,
+            le=1 << 31,
+            description="Most bytes that a producer of ROUTER may have on their way.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 4 << 20
     max_message_bytes: Annotated[
         int,
         Meta(ge=1024, le=1 << 31, description="Largest frame taken in.", extra={"unit": "bytes"}),
@@ -286,6 +302,52 @@ class StoreOptions(Section, frozen=True, kw_only=True):
     ] = 3
 
 
+class JournalOptions(Section, frozen=True, kw_only=True):
+    """`[journal]`: rows that are acknowledged and in no checkpoint yet; see `ingest.router`."""
+
+    max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 16,
+            le=1 << 40,
+            description="Most bytes kept; near it checkpoints come more often, and at it producers "
+            "get no credit.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 512 << 20
+    commit_ms: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="How long a row may wait for others to be written with it.",
+            extra={"unit": "ms"},
+        ),
+    ] = 5.0
+    commit_rows: Annotated[
+        int,
+        Meta(ge=1, le=1 << 20, description="Most rows written at once.", extra={"unit": "rows"}),
+    ] = 1024
+    commit_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 10,
+            le=1 << 30,
+            description="Most bytes written at once, and one message more.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 4 << 20
+    dead_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 16,
+            le=1 << 40,
+            description="Most bytes of messages that can never be learned; the oldest make room.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 16 << 20
+
+
 class PipelineOptions(Section, frozen=True, kw_only=True):
     """`[pipeline]`: the ring and its threads. Nothing here changes what is learned."""
 
@@ -328,5 +390,6 @@ class Config(Section, frozen=True, kw_only=True):
     control: ControlOptions = ControlOptions()
     observe: ObserveOptions = ObserveOptions()
     store: StoreOptions = StoreOptions()
+    journal: JournalOptions = JournalOptions()
     pipeline: PipelineOptions = PipelineOptions()
     security: SecurityOptions = SecurityOptions()

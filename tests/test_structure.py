@@ -30,9 +30,21 @@ from streamlearn.prepare import STEPS
 from streamlearn.rules import RULES
 
 ORDER = (
-    ("streamlearn", "errors", "kernels", "prequential", "wire", "part", "schema"),
+    ("streamlearn", "errors", "failpoints", "kernels", "prequential", "wire", "part", "schema"),
     ("options", "config"),
-    ("rules", "heads", "prepare", "pipeline", "store", "data", "client"),
+    (
+        "rules",
+        "heads",
+        "prepare",
+        "pipeline",
+        "store",
+        "data",
+        "outbox",
+        "spool",
+        "courier",
+        "pusher",
+        "client",
+    ),
     ("plan",),
     ("learner",),
     ("wire.ingest", "wire.publish", "wire.control", "observe", "live", "growth"),
@@ -40,6 +52,9 @@ ORDER = (
     (
         "precompile",
         "saver",
+        "orders",
+        "signals",
+        "durable",
         "change_over",
         "commands",
         "daemon",

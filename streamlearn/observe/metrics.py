@@ -19,6 +19,8 @@ LATE_OUTCOMES: Final = ("learned", "dropped")
 TOPICS: Final = ("prediction", "embedding", "surprise", "metrics", "event")
 BEGIN_REASONS: Final = ("new", "gap", "clock")
 """Why a stream begins: see `streamlearn.pipeline.streams`."""
+DEAD_FATES: Final = ("kept", "dropped")
+"""A message was set aside; an older one made room for it."""
 LOG_LEVELS: Final = ("warning", "error")
 
 CLASSES_SHOWN: Final = 100
@@ -168,6 +170,37 @@ METRICS: Final = (
         "When the newest checkpoint was written; 0: none yet.",
         "s",
     ),
+    Metric(
+        "journal_bytes", "gauge", "Acknowledged messages that no old checkpoint has yet.", "bytes"
+    ),
+    Metric("journal_rows", "gauge", "Rows in them.", "rows"),
+    Metric("journal_commits_total", "counter", "Batches written to the journal.", "batches"),
+    Metric(
+        "journal_commit_seconds", "gauge", "How long the last batch took to reach the disk.", "s"
+    ),
+    Metric(
+        "journal_failures_total",
+        "counter",
+        "Batches that the disk had no room for; nothing is acknowledged until it has.",
+        "batches",
+    ),
+    Metric(
+        "credit_bytes",
+        "gauge",
+        "What a producer may have on its way; 0: journal or disk is full, producers wait.",
+        "bytes",
+    ),
+    Metric(
+        "dead_letters_total",
+        "counter",
+        "Messages that can never be learned: set aside; dropped, as newer ones needed the room.",
+        "messages",
+        ("fate",),
+    ),
+    Metric(
+        "recovery_rows", "gauge", "Rows of the journal to learn again since the last start.", "rows"
+    ),
+    Metric("recovery_rows_left", "gauge", "Those of them that are not learned again yet.", "rows"),
     Metric("log_lines_total", "counter", "Log lines that need a look.", "lines", ("level",)),
 )
 

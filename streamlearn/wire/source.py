@@ -1,8 +1,9 @@
 """What each socket of ingest promises: PULL drops nothing, SUB keeps the newest.
 
-The acknowledged promise (`ingest.router`) will be a third class here.
+The acknowledged promise (`ingest.router`) is in `streamlearn.wire.router`.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
@@ -26,6 +27,9 @@ class Sink(Protocol):
 
     def wait_room(self, timeout_s: float) -> bool:
         """Wait until there is room."""
+
+    def source(self, stream: str, producer: str) -> int:
+        """Know a (stream, producer) from now on; `RejectedError` where there are too many."""
 
     def flush(self) -> None:
         """No more rows for the moment, or many since the last time: let them be learned."""
@@ -67,6 +71,15 @@ class Source:
     def waits(self) -> bool:
         """Whether anything waits for room."""
         return self.halfway
+
+    @property
+    def due_s(self) -> float:
+        """When it wants its turn though nothing comes, by the monotonic clock."""
+        return math.inf
+
+    def listens(self, *, paused: bool) -> bool:
+        """Whether it would read what comes."""
+        return not paused
 
     def turn(self, *, paused: bool) -> bool:
         """Deliver and read what can be; whether it may have more to read."""
@@ -144,6 +157,11 @@ class Sub(Source):
         """Whether anything waits for room."""
         return self.halfway or bool(self._waiting)
 
+    def listens(self, *, paused: bool) -> bool:
+        """It always reads, as the newest win."""
+        _ = paused
+        return True
+
     def turn(self, *, paused: bool) -> bool:
         """Deliver and read what can be; whether it may have more to read."""
         self._go_on()
@@ -180,8 +198,8 @@ def _rows(message: Message) -> int:
     return len(message.y) if isinstance(message, Label) else 1
 
 
-def receive(socket: Socket) -> list[bytes] | None:
-    """Frames of the next message, the first four of them; None where there is no message."""
+def receive(socket: Socket, most: int = 4) -> list[bytes] | None:
+    """Frames of the next message, the first `most` of them; None where there is no message."""
     try:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
     except zmq.Again:
@@ -189,6 +207,6 @@ def receive(socket: Socket) -> list[bytes] | None:
     frames = [frame.bytes]
     while frame.more:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
-        if len(frames) < 4:
+        if len(frames) < most:
             frames.append(frame.bytes)
     return frames

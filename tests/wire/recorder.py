@@ -48,6 +48,12 @@ class Recorder:
         """Rows that can be written now."""
         return self._space
 
+    def source(self, stream: str, _producer: str) -> int:
+        """Know whoever comes."""
+        if stream == self.refuse_stream:
+            raise RejectedError("stream", "one too many")
+        return 0
+
     def flush(self) -> None:
         """Nothing waits here."""
 
