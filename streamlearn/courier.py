@@ -6,7 +6,7 @@ the daemon stands. It works while its producer calls: no thread.
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import zmq
@@ -21,7 +21,10 @@ from streamlearn.wire.message import Message, Sample, encode
 _SILENCE_S: Final = 5.0
 """How long an answer may stay out before the connection is taken for dead; doubles each time."""
 _MOST_SILENCE_S: Final = 60.0
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.1
+_RETRY_S: Final = 0.1
+_MOST_RETRY_S: Final = 2.0
+"""How long to wait before the next try to connect; doubles each time."""
 _BATCH_FORGET: Final = 64
 
 
@@ -60,7 +63,8 @@ class Courier:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Any = None
-        self._there = False
+        self._there = self._gone = False
+        self._retry_s = _RETRY_S
         self._heard_s, self._silence_s = time.monotonic(), _SILENCE_S
         try:
             self._connect()
@@ -183,45 +187,63 @@ class Courier:
         for one, _ in zmq.zmq_poll([(socket, zmq.POLLIN), (monitor, zmq.POLLIN)], wait_ms):
             if one is socket:
                 self._hear()
-            elif self._look():
-                return
+            else:
+                self._look()
         self._send_due()
-        waits = any(box.waits for box in self._boxes.values())
-        if waits and time.monotonic() - self._heard_s > self._silence_s:
+        now = time.monotonic()
+        if self._gone:
+            if now - self._heard_s > self._retry_s:
+                self._retry_s = min(_MOST_RETRY_S, 2 * self._retry_s)
+                self._connect()
+        elif (
+            any(box.waits for box in self._boxes.values()) and now - self._heard_s > self._silence_s
+        ):
             self._silence_s = min(_MOST_SILENCE_S, 2 * self._silence_s)
             self._connect()
 
     def _connect(self) -> None:
-        """Begin anew with a socket that holds nothing of the old connection."""
+        """Begin anew with a socket that holds nothing of the old connection.
+
+        A socket is one connection: what it would send after one that it made by itself could come
+        before the hello, and before what was lost.
+        """
         self._close_socket()
         socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0  # credit is the bound
+        socket.reconnect_ivl = -1
         socket.tcp_keepalive = 1
         socket.tcp_keepalive_idle = 30
-        events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+        events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED
         self._socket, self._monitor = socket, socket.get_monitor_socket(events)
-        self._there, self._heard_s = False, time.monotonic()
+        self._there = self._gone = False
+        self._heard_s = time.monotonic()
         for box in self._boxes.values():
             box.welcomed = False
         socket.connect(self._endpoint)
 
-    def _look(self) -> bool:
-        """See whether the connection came or went; whether the socket is another now."""
+    def _look(self) -> None:
+        """See whether the connection came or went."""
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.Event.DISCONNECTED:
-                self._connect()
-                return True
-            self._there = True
+            if recv_monitor_message(self._monitor)["event"] != zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._there, self._gone, self._heard_s = False, True, time.monotonic()
+                return
+            self._there, self._retry_s = True, _RETRY_S
             for box in self._boxes.values():
                 self._hello(box, anew=True)
-        return False
 
     def _hello(self, box: Outbox, *, anew: bool = False) -> None:
+        self._heard_s = time.monotonic()
+        self._put(encode_hello(box.hello(anew=anew)))
+
+    def _put(self, frames: Sequence[bytes]) -> bool:
+        """Hand a message to the socket; False where its connection is gone."""
         assert self._socket is not None
-        self._heard_s = max(self._heard_s, time.monotonic())
-        self._socket.send_multipart(encode_hello(box.hello(anew=anew)))
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            self._there = False
+        return self._there
 
     def _hear(self) -> None:
         assert self._socket is not None
@@ -246,7 +268,8 @@ class Courier:
                 frames = parcel.frames
                 if not frames and self._spool:
                     frames = self._spool.frames(parcel.number)
-                self._socket.send_multipart(frames)
+                if not self._put(frames):
+                    return
                 box.sent()
             if box.wants_sync:
                 self._hello(box)

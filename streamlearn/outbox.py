@@ -108,8 +108,7 @@ class Outbox:
 
         """
         if anew:
-            self._sent = self.in_flight = 0
-            self.welcomed = False
+            self._begin_anew()
         self._hellos += 1
         self._sync = self.parcels[self._sent - 1].number if self._sent else -1
         self._asked = True
@@ -124,7 +123,7 @@ class Outbox:
         return all(parcel.rows == 0 for parcel in self.parcels)
 
     def heard(self, answer: Answer) -> bool:
-        """Take an answer in; whether a hello must be said, as rows that it asks for are gone."""
+        """Take an answer in; whether a hello must be said before anything else is sent."""
         if answer.kind == "reject":
             self.rejected += answer.n
             if not answer.n:
@@ -136,20 +135,29 @@ class Outbox:
         return answer.kind == "welcome" and self._welcome(answer)
 
     def _welcome(self, answer: Answer) -> bool:
-        if answer.id is not None:
-            if answer.id != self._hellos:
-                return False
-            self._asked = False
-            self._drop_labels()
-        left = [parcel for parcel in self.parcels if parcel.rows]
-        if left and left[0].seq > answer.next_seq:
-            self.lost += left[0].seq - answer.next_seq
-            self._first = left[0].seq
+        if answer.id is None:
+            # Something was lost on the way. What else is on its way cannot be told from what would
+            # be sent again, so a hello comes between them.
+            self._begin_anew()
             return True
-        if answer.id is None or not self.welcomed or (left and left[0].number <= self._sync):
-            self._sent = self.in_flight = 0
+        if answer.id != self._hellos:
+            return False
+        self._asked = False
+        self._drop_labels()
+        left = next((parcel for parcel in self.parcels if parcel.rows), None)
+        if left and left.seq > answer.next_seq:
+            self.lost += left.seq - answer.next_seq
+            self._first = left.seq
+            return True
+        if left and left.number <= self._sync:
+            self._begin_anew()
+            return True
         self.welcomed = True
         return False
+
+    def _begin_anew(self) -> None:
+        self._sent = self.in_flight = 0
+        self.welcomed = False
 
     def _settle(self, next_seq: int) -> None:
         """Drop rows below `next_seq`, and the labels before them."""

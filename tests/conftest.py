@@ -64,7 +64,9 @@ DAEMON = (
     "test_daemon_geometric_spiking",
     "test_daemon_learners",
     "test_daemon_mishaps",
+    "test_acknowledged",
     "test_daemon_streams",
+    "test_faults",
     "test_rubbish_daemon",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""

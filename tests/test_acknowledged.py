@@ -1,18 +1,12 @@
 """The acknowledged mode end to end: real daemons that are killed, producers that come back."""
 
-import signal
-import sqlite3
-import time
 from pathlib import Path
 
-import numpy as np
-import pytest
 from daemons import PATIENCE_S, Start, rows, status_when, uninterrupted
 
 from streamlearn.bench.process import DaemonProcess
 from streamlearn.client import Producer
 from streamlearn.store.describe import describe
-from streamlearn.wire.control import request
 
 
 def acknowledging(daemon: Start, config: Path, address: str, *settings: str) -> DaemonProcess:
@@ -28,7 +22,7 @@ def again(one: DaemonProcess) -> None:
 
 
 def test_acknowledged_rows_survive_a_kill(daemon: Start, digits_file: Path, endpoint) -> None:
-    """kill -9 without any checkpoint: the rows are learned from the journal, to the bit."""
+    """Kill -9 without any checkpoint: the rows are learned from the journal, to the bit."""
     address = endpoint()
     one = acknowledging(daemon, digits_file, address)
     X, y = rows(400)

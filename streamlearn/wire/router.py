@@ -197,7 +197,9 @@ class Router(Source):
                 return
             message = decode(frames, self._schema)
             check_producer(message.producer)
-            place = self._place(peer, message.stream, message.producer)
+            place = self._greeted(peer, message.stream, message.producer)
+            if place is None:
+                return
             if isinstance(message, Sample):
                 self._rows(place, message, frames)
             elif isinstance(message, Label):
@@ -219,6 +221,16 @@ class Router(Source):
         self._clients += place.peer is None
         place.peer = peer
         return place
+
+    def _greeted(self, peer: bytes, stream: str, producer: str) -> Place | None:
+        """The place that a peer said hello for; None, and a welcome, where it did not."""
+        known = self._keeps.places.get(stream, producer)
+        if known is not None and known.peer == peer:
+            return known
+        place = self._place(peer, stream, producer)
+        place.astray = False
+        self._astray(place)
+        return None
 
     def _greet(self, peer: bytes, hello: Hello) -> None:
         try:
@@ -281,7 +293,9 @@ class Router(Source):
         which = None if error.reason == "stream" else numbers(frames)
         if which is None:
             return
-        place = self._place(peer, which.stream, which.producer)
+        place = self._greeted(peer, which.stream, which.producer)
+        if place is None:
+            return
         there = judge(place, which.seq, which.n)
         if there == GAP:
             self._astray(place)

@@ -1,0 +1,229 @@
+"""Kill the daemon at named points and at random moments, and compare three ledgers.
+
+*Issued*: what the producer was given. *Acknowledged*: what the daemon said is durable. *Learned*:
+what it has learned after it came back. Acknowledged rows must be learned, none twice, and the end
+must be that of a run that nobody interrupted: digest, figures and kept rows, to the bit.
+
+`python tools/faults.py` runs the long version, into docs/results/faults.json; tests/faults runs
+a short one.
+"""
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
+from streamlearn.client import Producer
+from streamlearn.data import load
+from streamlearn.errors import StreamlearnError
+from streamlearn.store.checkpoint import Checkpoints
+from streamlearn.wire.control import request
+
+HERE = Path(__file__).resolve().parent
+PATIENCE_S = 120.0
+RESULT = HERE.parent / "docs" / "results" / "faults.json"
+
+
+class Ledgers(NamedTuple):
+    """What was counted of one run."""
+
+    issued: int
+    acknowledged: int
+    learned: int
+    kills: int
+    replayed: int
+    """Rows that came out of the journal, over all starts."""
+    seconds: float
+
+
+class End(NamedTuple):
+    """How a run ended: equal ends mean that nothing was lost, doubled or changed."""
+
+    rows: int
+    digest: str
+    arrays: dict[str, np.ndarray]
+    """Figures, kept rows and windows, by name."""
+
+
+class Lives:
+    """One state folder through several lives of a daemon; whoever dies is started anew.
+
+    Parameters
+    ----------
+    config
+        What it runs.
+    folder
+        Where its state and log go.
+    specs
+        Failpoints of the first lives, one a life, as `POINT:COUNT`; later ones have none.
+    settings
+        More overrides.
+
+    """
+
+    def __init__(
+        self, config: Path, folder: Path, specs: Sequence[str] = (), settings: Sequence[str] = ()
+    ) -> None:
+        self.router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
+        settings = (f"ingest.router={self.router}", "store.checkpoint_every_s=0", *settings)
+        self.one = DaemonProcess(config, folder, settings)
+        self._plain = self.one.command
+        self._specs = list(specs)
+        self.kills = self.replayed = 0
+        self.died = threading.Condition()
+        self._ends = False
+        self._thread = threading.Thread(target=self._watch, name="watch")
+
+    def __enter__(self) -> Self:
+        self._start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends = True
+        self.one.kill()
+        self._thread.join()
+
+    def _start(self) -> None:
+        self.one.command = self._plain
+        if self._specs:
+            armed = [sys.executable, str(HERE / "armed.py"), self._specs.pop(0)]
+            self.one.command = [*armed, *self._plain[self._plain.index("run") :]]
+        self.one.start()
+
+    def _watch(self) -> None:
+        while not self._ends:
+            process = self.one.process
+            assert process is not None
+            code = process.wait()
+            if self._ends:
+                return
+            if code != -9:
+                raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
+            self.kills += 1
+            self._start()
+
+    def kill(self) -> None:
+        """Kill the life that is, whatever it does."""
+        self.one.process.kill()  # type: ignore[union-attr]
+
+    @property
+    def armed(self) -> bool:
+        """Whether a life is still to come, or to end, by a failpoint."""
+        return bool(self._specs) or self.one.command is not self._plain
+
+    def end(self) -> End:
+        """Stop it in order and read what it left."""
+        self.one.wait_ready(PATIENCE_S)
+        self._ends = True
+        code = self.one.stop(PATIENCE_S)
+        if code != 0:
+            raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
+        self._thread.join()
+        return end_of(self.one.state)
+
+
+def end_of(state: Path) -> End:
+    """What the newest checkpoint of a folder holds."""
+    store = Checkpoints(state)
+    found = store.read(store.names()[0])
+    kept = ("figures/", "window/", "history/", "again/")
+    arrays = {name: np.array(a) for name, a in found.arrays.items() if name.startswith(kept)}
+    return End(found.rows_learned, found.digest, arrays)
+
+
+def differences(one: End, other: End) -> list[str]:
+    """In what two ends differ; nothing where they are equal to the bit."""
+    lines = [
+        f"{n}: {a} and {b}"
+        for n, a, b in zip(End._fields, one, other, strict=True)
+        if n != "arrays" and a != b
+    ]
+    names = sorted({*one.arrays, *other.arrays})
+    return lines + [n for n in names if one.arrays[n].tobytes() != other.arrays[n].tobytes()]
+
+
+class Script(NamedTuple):
+    """What a producer does: the same every time that it is played."""
+
+    rows: int
+    rows_a_message: int = 7
+    label_delay: int = 0
+    """Labels come so many rows late; 0: with their row."""
+    checkpoint_every: int = 0
+    """Rows between two checkpoints that are asked for; 0: none."""
+    pause_s: float = 0.0
+    """After every message, so that a run lasts long enough to be killed often."""
+
+
+def play(script: Script, lives: Lives, spool: Path | None = None) -> tuple[int, int]:
+    """Send what a script says; rows issued and rows acknowledged at its end."""
+    data = load("optdigits").train
+    X, y = (np.resize(a, (script.rows, *a.shape[1:])) for a in (data.X, data.y))
+    how: Any = {"ack": True, "spool": spool, "shape": X.shape[1:]}
+    with Producer(lives.router, "digits", "oracle", **how) as one:
+        for begin in range(0, script.rows, script.rows_a_message):
+            end = min(begin + script.rows_a_message, script.rows)
+            one.send(X[begin:end], None if script.label_delay else y[begin:end])
+            late = begin - script.label_delay
+            if script.label_delay and late >= 0:
+                one.label(late, y[late : late + script.rows_a_message])
+            if (
+                script.checkpoint_every
+                and begin // script.checkpoint_every != end // script.checkpoint_every
+            ):
+                _checkpoint(lives)
+            time.sleep(script.pause_s)
+        one.flush()
+        return one.seq, one.durable_seq
+
+
+def _checkpoint(lives: Lives) -> None:
+    """Ask for a checkpoint; a daemon that dies meanwhile answers nothing."""
+    with suppress(StreamlearnError):
+        request(lives.one.control, "checkpoint", timeout_s=5.0)
+
+
+def run(
+    config: Path,
+    folder: Path,
+    script: Script,
+    specs: Sequence[str] = (),
+    chaos: Callable[[Lives, threading.Event], None] | None = None,
+    settings: Sequence[str] = (),
+) -> tuple[Ledgers, End]:
+    """Play a script through lives that end at failpoints or by chaos."""
+    folder.mkdir(parents=True)
+    began = time.perf_counter()
+    with Lives(config, folder, specs, settings) as lives:
+        over = threading.Event()
+        killer = threading.Thread(target=chaos or (lambda *_: None), args=(lives, over))
+        killer.start()
+        try:
+            issued, acknowledged = play(script, lives)
+        finally:
+            over.set()
+            killer.join()
+        end = lives.end()
+        ledgers = Ledgers(
+            issued, acknowledged, end.rows, lives.kills, 0, time.perf_counter() - began
+        )
+    return ledgers, end
+
+
+def at_random(seed: int, kills: int, most_s: float) -> Callable[[Lives, threading.Event], None]:
+    """Kill at moments drawn anew after every start, ready or not, so many times."""
+
+    def chaos(lives: Lives, over: threading.Event) -> None:
+        draw = random.Random(seed)  # noqa: S311  no secret
+        while lives.kills < kills and not over.wait(draw.uniform(0.05, most_s)):
+            lives.kill()
+
+    return chaos
