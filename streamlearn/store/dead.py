@@ -155,13 +155,16 @@ class DeadLetters:
             found = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'dead'")
             return bool(found.fetchone()[0])
 
-    def letters(self) -> Iterator[Letter]:
-        """Every letter, oldest first, each compared with its checksum; raises `DamagedError`."""
+    def numbers(self) -> list[int]:
+        """Numbers of all letters, oldest first."""
         if self._db is None or not self._made():
-            return
+            return []
         with translated(self.path):
-            numbers = [row[0] for row in self._db.execute("SELECT id FROM dead ORDER BY id")]
-        for number in numbers:
+            return [row[0] for row in self._db.execute("SELECT id FROM dead ORDER BY id")]
+
+    def letters(self) -> Iterator[Letter]:
+        """Every letter, oldest first, each compared with its checksum; raises `StateError`."""
+        for number in self.numbers():
             if (letter := self.letter(number)) is not None:
                 yield letter
 
