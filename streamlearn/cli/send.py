@@ -154,7 +154,7 @@ class Player:
         there = 0 if data.series is not None else self._there(data, message_rows)
         for begin in range(there, data.rows, message_rows):
             end = min(begin + message_rows, data.rows)
-            _wait_until(began + end / rate_hz if rate_hz else 0.0)
+            _wait_until(began + (end - there) / rate_hz if rate_hz else 0.0)
             for start, stop in messages(data, begin, end):
                 self._send(data, start, stop)
             show(end, "")

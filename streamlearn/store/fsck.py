@@ -35,6 +35,8 @@ class Finding(NamedTuple):
 class Salvage(NamedTuple):
     """How much of a journal is good."""
 
+    after: int
+    """Number above which was looked."""
     first: int
     """Number of its first record; 0 where there is none."""
     last: int
@@ -95,6 +97,10 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     if not path.exists():
         return
     found = salvage(path)
+    if found.fault and found.last < covered:
+        # The newest checkpoint needs only what comes after it.
+        rest = salvage(path, covered)
+        found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
     after = f"records {found.first}…{found.last}, {found.rows} rows"
     if not found.fault:
         good = covered + 1 >= found.first or found.first in (0, 1)
@@ -118,21 +124,21 @@ def _loss(path: Path, found: Salvage, covered: int) -> str:
     return f"lost: {rows} rows in {count} records" if count else "lost: nothing"
 
 
-def salvage(path: Path) -> Salvage:
-    """How far a journal is good, record by record."""
+def salvage(path: Path, after: int = -1) -> Salvage:
+    """How far a journal is good above a number, record by record."""
     first = last = rows = 0
     try:
-        for record in good_records(path):
+        for record in good_records(path, after):
             first, last, rows = first or record.id, record.id, rows + record.rows
     except (sqlite3.Error, DamagedError) as error:
-        return Salvage(first, last, rows, str(error))
-    return Salvage(first, last, rows, "")
+        return Salvage(after, first, last, rows, str(error))
+    return Salvage(after, first, last, rows, "")
 
 
-def good_records(path: Path) -> Iterator[Record]:
-    """Records in order up to the damage; there `DamagedError` or SQLite's own error is raised."""
+def good_records(path: Path, after: int = -1) -> Iterator[Record]:
+    """Records above a number, in order; at damage `DamagedError` or SQLite's own error."""
     with _reading(path) as db:
-        number = -1
+        number = after
         while (values := db.execute(_NEXT, (number,)).fetchone()) is not None:
             record, crc = Record(*values[:-1]), values[-1]
             if number >= 0 and record.id != number + 1:
@@ -141,6 +147,8 @@ def good_records(path: Path) -> Iterator[Record]:
                 raise DamagedError(f"{path}: record {record.id}: its checksum differs")
             number = record.id
             yield record
+        if after >= 0:
+            return
         faults = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
         if faults != ["ok"]:
             raise DamagedError(f"{path}: {faults[0]}")
@@ -171,7 +179,7 @@ def _keep_prefix(folder: Path, found: Salvage) -> str:
         if found.first:
             new.begin_at(found.first)
         batch: list[Record] = []
-        for record in good_records(path):
+        for record in good_records(path, found.after):
             batch.append(record)
             if len(batch) == 256 or record.id == found.last:
                 new.append(batch)
