@@ -174,14 +174,13 @@ def test_a_stop_in_the_middle_of_a_message(
 ) -> None:
     """A message larger than the ring, SIGTERM while it is learned: its rows are learned once."""
     address = endpoint()
-    settings = ("pipeline.ring_rows=64", "pipeline.block_rows=1", "layer.0.units=30000")
+    settings = ("pipeline.ring_rows=64", "pipeline.block_rows=1", "layer.0.units=48000")
     one = daemon(digits_file, f"ingest.router={address}", *settings)
     X, y = (np.resize(a, (8000, *a.shape[1:])) for a in rows(1700))
     with acked(address) as producer:
         for begin in (0, 4000):
             producer.send(X[begin : begin + 4000], y[begin : begin + 4000])
         assert producer.flush(PATIENCE_S)
-        status_when(one, 100)
         assert one.stop() == 0
         halfway = describe(one.state)["rows_learned"]
         one.start()
@@ -190,7 +189,7 @@ def test_a_stop_in_the_middle_of_a_message(
     assert one.stop() == 0
     assert halfway < 8000
     assert describe(one.state)["rows_learned"] == 8000
-    config = load_config(digits_file, CATALOGUE, ["layer.0.units=30000"])
+    config = load_config(digits_file, CATALOGUE, ["layer.0.units=48000"])
     expected = evaluate(config, Dataset("all", X, y.astype(np.int32), None, 10))
     assert describe(one.state)["digest"] == expected["digest"]
 
