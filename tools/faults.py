@@ -8,39 +8,42 @@ must be that of a run that nobody interrupted: digest, figures and kept rows, to
 a short one.
 """
 
+import argparse
 import random
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from results import update
 
 from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
+from streamlearn.bench.report import Row, report
 from streamlearn.client import Producer
 from streamlearn.data import load
 from streamlearn.errors import StreamlearnError
+from streamlearn.failpoints import POINTS
+from streamlearn.rules import RULES
 from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.wire.control import request
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 120.0
-RESULT = HERE.parent / "docs" / "results" / "faults.json"
 
 
 class Ledgers(NamedTuple):
-    """What was counted of one run."""
+    """What was counted of one run, in rows, and how often the daemon was killed."""
 
     issued: int
     acknowledged: int
     learned: int
     kills: int
-    replayed: int
-    """Rows that came out of the journal, over all starts."""
-    seconds: float
 
 
 class End(NamedTuple):
@@ -76,8 +79,7 @@ class Lives:
         self.one = DaemonProcess(config, folder, settings)
         self._plain = self.one.command
         self._specs = list(specs)
-        self.kills = self.replayed = 0
-        self.died = threading.Condition()
+        self.kills = 0
         self._ends = False
         self._thread = threading.Thread(target=self._watch, name="watch")
 
@@ -113,11 +115,6 @@ class Lives:
     def kill(self) -> None:
         """Kill the life that is, whatever it does."""
         self.one.process.kill()  # type: ignore[union-attr]
-
-    @property
-    def armed(self) -> bool:
-        """Whether a life is still to come, or to end, by a failpoint."""
-        return bool(self._specs) or self.one.command is not self._plain
 
     def end(self) -> End:
         """Stop it in order and read what it left."""
@@ -201,7 +198,6 @@ def run(
 ) -> tuple[Ledgers, End]:
     """Play a script through lives that end at failpoints or by chaos."""
     folder.mkdir(parents=True)
-    began = time.perf_counter()
     with Lives(config, folder, specs, settings) as lives:
         over = threading.Event()
         killer = threading.Thread(target=chaos or (lambda *_: None), args=(lives, over))
@@ -212,10 +208,7 @@ def run(
             over.set()
             killer.join()
         end = lives.end()
-        ledgers = Ledgers(
-            issued, acknowledged, end.rows, lives.kills, 0, time.perf_counter() - began
-        )
-    return ledgers, end
+    return Ledgers(issued, acknowledged, end.rows, lives.kills), end
 
 
 def at_random(seed: int, kills: int, most_s: float) -> Callable[[Lives, threading.Event], None]:
@@ -227,3 +220,98 @@ def at_random(seed: int, kills: int, most_s: float) -> Callable[[Lives, threadin
             lives.kill()
 
     return chaos
+
+
+SHORT = Script(rows=2100, label_delay=21, checkpoint_every=70, pause_s=0.002)
+LONG = Script(rows=70_000, label_delay=21, checkpoint_every=700, pause_s=0.02)
+
+STREAM = """
+[stream]
+shape = [8, 8]
+dtype = "|u1"
+classes = 10
+[pipeline]
+threads = 2
+[[prepare]]
+step = "unit_norm"
+[[head]]
+kind = "softmax"
+[[layer]]
+rule = "{rule}"
+{options}
+"""
+OPTIONS = {
+    "hebbian": "units = 24",
+    "forward_forward": "units = 20",
+    "forward_forward_fields": 'units = 5\nfield = 3\npool = 3\nreads = ["input"]',
+    "forward_forward_top_down": "units = [20, 12]",
+    "greedy_infomax": "units = 12\nnegatives = 3\nwarm_rows = 8",
+    "pool": "rows = 3",
+    "geometric_spiking": 'units = 12\nwindow_ms = 200.0\nlatency_ms = 20.0\nbetween = "carry"',
+}
+"""What a rule cannot do without."""
+
+
+def at_points(config: Path, folder: Path, name: str) -> Row:
+    """Kill a learner once at every named point."""
+    _, expected = run(config, folder / "undisturbed", SHORT)
+    found = run(config, folder / "killed", SHORT, [f"{point}:2" for point in POINTS])
+    return row(f"{name}, at every named point", found, expected)
+
+
+def often(config: Path, folder: Path, kills: int, seed: int) -> Row:
+    """Kill a learner at random moments."""
+    _, expected = run(config, folder / "undisturbed", LONG._replace(pause_s=0.0))
+    found = run(config, folder / "killed", LONG, chaos=at_random(seed, kills, 6.0))
+    return row("hebbian, at random moments", found, expected)
+
+
+def row(name: str, found: tuple[Ledgers, End], expected: End) -> Row:
+    """What came of one run: rows lost or learned twice, and all that differs besides."""
+    ledgers, end = found
+    other = len(differences(end, expected))
+    wrong = abs(ledgers.learned - ledgers.issued) + abs(ledgers.acknowledged - ledgers.issued)
+    counts = f"{ledgers.issued:,} rows issued, acknowledged and learned"
+    if wrong:
+        counts = f"{ledgers.issued:,} rows issued, {ledgers.acknowledged:,} acknowledged, "
+        counts += f"{ledgers.learned:,} learned"
+    note = f"{ledgers.kills} kills; {counts}"
+    return Row(name=name, ours=wrong + other, unit="differences", limit=0, note=note)
+
+
+def cases(kills: int) -> dict[str, Callable[[Path], Row]]:
+    """Everything that is tried, by name; each is handed an empty folder."""
+
+    def config(folder: Path, rule: str) -> Path:
+        path = folder / f"{rule}.toml"
+        path.write_text(STREAM.format(rule=rule, options=OPTIONS.get(rule, "")), encoding="utf-8")
+        return path
+
+    found: dict[str, Callable[[Path], Row]] = {
+        f"{rule}, at every named point": partial(
+            lambda folder, rule: at_points(config(folder, rule), folder, rule), rule=rule
+        )
+        for rule in RULES
+    }
+    found["hebbian, at random moments"] = lambda f: often(config(f, "hebbian"), f, kills, 1)
+    return found
+
+
+def main() -> None:
+    """Try what is named, all of it by default, and keep what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", nargs="*", help="beginnings of cases' names; none: all")
+    parser.add_argument("--kills", type=int, default=200, help="kills at random moments: 200")
+    chosen = parser.parse_args()
+    known = cases(chosen.kills)
+    for name, case in known.items():
+        if chosen.name and not name.startswith(tuple(chosen.name)):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            one = case(Path(folder))
+        print(f"{one.name}: {one.ours:g} differences; {one.note}", flush=True)
+        update(report("faults", "make faults", [one]), order=list(known))
+
+
+if __name__ == "__main__":
+    main()
