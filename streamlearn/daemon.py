@@ -228,7 +228,8 @@ class Daemon:
         ingest = self.config.ingest
         if ingest.dream_after_s and self.learner.dreams and self.state == "ready":
             intake = self.learner.intake
-            self.ingest.call(partial(intake.dream, ingest.dream_rows, ingest.dream_after_s))
+            dream = partial(self.durable.dream, intake) if self.durable else intake.dream
+            self.ingest.call(partial(dream, ingest.dream_rows, ingest.dream_after_s))
         every_s = self.config.store.checkpoint_every_s
         if every_s and time.monotonic() - self._saved_s >= every_s:
             self._saved_s = time.monotonic()

@@ -16,7 +16,16 @@ from streamlearn.pipeline.intake import Intake
 from streamlearn.store import recovery
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.dead import DeadLetters, Letter
-from streamlearn.store.journal import MESSAGE, NAME, SKIPPED, Journal, Record, configured, size_of
+from streamlearn.store.journal import (
+    DREAM,
+    MESSAGE,
+    NAME,
+    SKIPPED,
+    Journal,
+    Record,
+    configured,
+    size_of,
+)
 from streamlearn.store.manifest import Manifest
 from streamlearn.wire.acknowledged import Places, numbers
 from streamlearn.wire.message import Label, Sample, Schema, decode
@@ -144,6 +153,10 @@ class Durable:
     def _replay_one(
         self, record: Record, intake: Intake, schema: Schema, fine: Callable[[], None]
     ) -> None:
+        if record.kind == DREAM:
+            self._dream_again(int(record.header), intake, fine)
+            self._id, self._part = record.id, 0
+            return
         if record.kind == SKIPPED:
             which = numbers([*record.frames, b""])
             assert which is not None
@@ -165,6 +178,25 @@ class Durable:
         pair = (message.stream, message.producer)
         end = message.seq + n if isinstance(message, Sample) else self._next.get(pair, 0)
         self._note(record.id, pair, end)
+
+    def _dream_again(self, left: int, intake: Intake, fine: Callable[[], None]) -> None:
+        while left > 0:
+            fine()
+            # Not `intake.room`, as what it shows again would come before the dream, not after it.
+            if not (done := intake.dream(left, 0.0)):
+                intake.wait_room(_ROOM_S)
+            left -= done
+
+    def dream(self, intake: Intake, rows: int, quiet_s: float) -> None:
+        """Let the learner dream, if the stream was quiet for so long, and write down that it did.
+
+        Ingest thread. While something durable waits to be learned the stream is not quiet.
+        """
+        if self._id != self.journal.last or not (done := intake.dream(rows, quiet_s)):
+            return
+        number = self.journal.last + 1
+        self.journal.append([Record(number, DREAM, 0, b"", b"%d" % done, b"")])
+        self._id, self._part = number, 0
 
     def _note(self, number: int, pair: tuple[str, str], next_seq: int) -> None:
         self._id, self._part = number, 0

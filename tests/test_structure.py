@@ -219,6 +219,8 @@ def test_shown_commands_exist() -> None:
             assert verb in targets, f"{file}: {line}"
         elif not verb.startswith("-"):
             command = cli.main.commands.get(verb)
+            if isinstance(command, click.Group):
+                command = command.commands.get(words[0])
             assert isinstance(command, click.Command), f"{file}: {line}"
             known = {option for parameter in command.params for option in parameter.opts}
             used = {word.partition("=")[0] for word in words if word.startswith("--")}

@@ -35,6 +35,8 @@ MESSAGE: Final = 0
 """A record that is learned from: rows, or late labels."""
 SKIPPED: Final = 1
 """Rows that can never be learned: their numbers are settled, there is nothing to learn."""
+DREAM: Final = 2
+"""Rows that stood for silence; `header` says how many."""
 
 _OVERHEAD_BYTES: Final = 40
 """What a record takes on the disk beside its frames, about."""
@@ -66,9 +68,9 @@ class Record(NamedTuple):
     id: int
     """Number over the learner's life, from 1."""
     kind: int
-    """`MESSAGE` or `SKIPPED`."""
+    """`MESSAGE`, `SKIPPED` or `DREAM`."""
     rows: int
-    """Rows whose numbers it settles; 0 for labels."""
+    """Rows whose numbers it settles; 0 for labels and dreams."""
     stream: bytes
     header: bytes
     payload: bytes
