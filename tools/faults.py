@@ -211,15 +211,26 @@ def run(
     return Ledgers(issued, acknowledged, end.rows, lives.kills), end
 
 
-def at_random(seed: int, kills: int, most_s: float) -> Callable[[Lives, threading.Event], None]:
-    """Kill at moments drawn anew after every start, ready or not, so many times."""
+def at_random(seed: int, kills: int) -> Callable[[Lives, threading.Event], None]:
+    """Kill so many times: a quarter of them while it starts or recovers, the others at work."""
 
     def chaos(lives: Lives, over: threading.Event) -> None:
         draw = random.Random(seed)  # noqa: S311  no secret
-        while lives.kills < kills and not over.wait(draw.uniform(0.05, most_s)):
+        while lives.kills < kills and not over.is_set():
+            if draw.random() < 0.75:
+                _wait(over, lambda: lives.one.get("/readyz")[0] == 200)
+            if over.wait(draw.uniform(0.0, 2.0)):
+                return
+            before = lives.kills
             lives.kill()
+            _wait(over, lambda before=before: lives.kills > before)  # type: ignore[misc]
 
     return chaos
+
+
+def _wait(over: threading.Event, until: Callable[[], bool]) -> None:
+    while not until() and not over.wait(0.02):
+        pass
 
 
 SHORT = Script(rows=2100, label_delay=21, checkpoint_every=70, pause_s=0.002)
@@ -262,7 +273,7 @@ def at_points(config: Path, folder: Path, name: str) -> Row:
 def often(config: Path, folder: Path, kills: int, seed: int) -> Row:
     """Kill a learner at random moments."""
     _, expected = run(config, folder / "undisturbed", LONG._replace(pause_s=0.0))
-    found = run(config, folder / "killed", LONG, chaos=at_random(seed, kills, 6.0))
+    found = run(config, folder / "killed", LONG, chaos=at_random(seed, kills))
     return row("hebbian, at random moments", found, expected)
 
 

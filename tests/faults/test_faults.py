@@ -26,7 +26,7 @@ def test_kills_at_random_moments_change_nothing(digits_file: Path, tmp_path: Pat
     settings = ("pipeline.threads=2", "journal.commit_ms=0")
     script = SCRIPT._replace(pause_s=0.02)
     _, expected = run(digits_file, tmp_path / "undisturbed", script._replace(pause_s=0.0))
-    chaos = at_random(7, 4, 4.0)
+    chaos = at_random(7, 4)
     ledgers, end = run(digits_file, tmp_path / "killed", script, chaos=chaos, settings=settings)
     assert ledgers.kills >= 2
     assert ledgers.issued == ledgers.acknowledged == ledgers.learned == SCRIPT.rows
