@@ -24,8 +24,9 @@ from streamlearn.courier import Courier
 from streamlearn.errors import NoAnswerError, RejectedError, UsageError
 from streamlearn.pusher import Pusher, milliseconds
 from streamlearn.spool import Spool
+from streamlearn.wire.handshake import Handshake
+from streamlearn.wire.keys import Keys, client_keys
 from streamlearn.wire.message import (
-    DTYPES,
     MAX_PRODUCER_BYTES,
     Heartbeat,
     Label,
@@ -33,6 +34,7 @@ from streamlearn.wire.message import (
     stream_name,
 )
 from streamlearn.wire.published import Published, decode_published
+from streamlearn.wire.rows import labels_of, wire_array
 
 __all__ = ["Keeping", "Producer", "Subscriber"]
 
@@ -48,6 +50,13 @@ class Keeping(TypedDict, total=False):
     """Folder where they are kept, so that they outlive this process; None: in memory."""
     spool_bytes: int
     """Most bytes in it; beyond, `send` waits for the daemon. 256 MiB unless told."""
+
+
+class More(Keeping, total=False):
+    """What a producer can be given besides."""
+
+    keys: Keys | None
+    """The folder of this client's keys, where the daemon has keys: what `keygen` made for it."""
 
 
 class Producer:
@@ -73,8 +82,8 @@ class Producer:
         for what was sent to leave. None: for ever.
     shape
         Shape of one row; left out, the first `send` or `send_rows` fixes it.
-    keeping
-        See `Keeping`: `ack=True`, `spool=DIR`.
+    more
+        See `More`: `keys=DIR`, `ack=True`, `spool=DIR`.
 
     """
 
@@ -88,8 +97,10 @@ class Producer:
         kind: Literal["push", "pub"] = "push",
         timeout_s: float | None = None,
         shape: tuple[int, ...] | None = None,
-        **keeping: Unpack[Keeping],
+        **more: Unpack[More],
     ) -> None:
+        _refuse_unknown(more)
+        keys = client_keys(more.get("keys"))
         self._stream = _checked_stream(stream)
         name = _checked_producer(producer or "")
         self._producer, self._timeout_s, self._shape = name, timeout_s, shape
@@ -97,17 +108,17 @@ class Producer:
         self._seqs: dict[str, int | None] = {}
         self._courier: Courier | None = None
         self._way: Courier | Pusher
-        if not keeping.get("ack"):
-            if keeping.get("spool"):
+        if not more.get("ack"):
+            if more.get("spool"):
                 raise UsageError("spool: keeps rows until they are acknowledged; give ack=True")
-            self._way = Pusher(endpoint, kind, timeout_s, bind=bind)
+            self._way = Pusher(endpoint, kind, timeout_s, bind=bind, keys=keys)
             return
         if not name or bind or kind != "push":
             raise UsageError("ack: needs producer=NAME, and goes with neither bind nor kind")
-        self._seq, folder = None, keeping.get("spool")
+        self._seq, folder = None, more.get("spool")
         spool = Spool(folder, name) if folder else None
-        most = keeping.get("spool_bytes", _SPOOL_BYTES)
-        self._way = self._courier = Courier(endpoint, name, spool, most, timeout_s)
+        most = more.get("spool_bytes", _SPOOL_BYTES)
+        self._way = self._courier = Courier(endpoint, name, spool, most, timeout_s, keys)
 
     @property
     def seq(self) -> int:
@@ -177,7 +188,7 @@ class Producer:
             The daemon took no row within `timeout_s`; the rows were not sent.
 
         """
-        rows = _wire_array(x)
+        rows = wire_array(x)
         if self._shape is None:
             self._shape = rows.shape
         if rows.shape == self._shape:
@@ -187,7 +198,7 @@ class Producer:
             raise UsageError(f"x: expected shape {wanted}, got {rows.shape}")
         n, first = len(rows), self.seq
         when = math.nan if t is None else t
-        labels = None if y is None else _labels(y, n)
+        labels = None if y is None else labels_of(y, n)
         self._way.send(Sample(self._stream, self._producer, first, n, when, rows, labels))
         self.seq = first + n
         return first
@@ -196,8 +207,8 @@ class Producer:
         self, X: ArrayLike, y: ArrayLike | None = None, rows_per_message: int = 64
     ) -> int:
         """Send a whole array [n, *shape], `rows_per_message` at a time; raises like `send`."""
-        rows, first = _wire_array(X), self.seq
-        labels = None if y is None else _labels(y, len(rows))
+        rows, first = wire_array(X), self.seq
+        labels = None if y is None else labels_of(y, len(rows))
         if self._shape is None:
             self._shape = rows.shape[1:]
         for i in range(0, len(rows), rows_per_message):
@@ -207,7 +218,7 @@ class Producer:
 
     def label(self, seq: int, y: int | Sequence[int] | NDArray[Any]) -> None:
         """Send the class of a row sent before, or of consecutive rows from `seq` on."""
-        labels = _labels(y, np.size(y))
+        labels = labels_of(y, np.size(y))
         self._way.send(Label(self._stream, self._producer, seq, labels))
 
     def heartbeat(self) -> None:
@@ -253,6 +264,8 @@ class Subscriber:
         Prefixes of the topics wanted, for example "prediction/cam0" or "metrics"; "" is all.
     timeout_s
         How long a message may be waited for; None: for ever.
+    keys
+        The folder of this client's keys, where the daemon has keys.
 
     Attributes
     ----------
@@ -267,16 +280,25 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: str, topics: Sequence[str] = ("",), timeout_s: float | None = None
+        self,
+        endpoint: str,
+        topics: Sequence[str] = ("",),
+        timeout_s: float | None = None,
+        *,
+        keys: Keys | None = None,
     ) -> None:
+        own = client_keys(keys)
         self._endpoint, self._timeout_s = endpoint, timeout_s
         self.missed = 0
         self._next: dict[str, int] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.rcvtimeo = milliseconds(timeout_s)
+        if own is not None:
+            own.arm(self._socket)
         for topic in (topics,) if isinstance(topics, str) else topics:
             self._socket.subscribe(topic)
+        self._handshake = Handshake(self._socket, endpoint)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -296,12 +318,17 @@ class Subscriber:
 
     def _receive(self) -> Published | None:
         try:
+            self._wait_to_be_let_in()
             return decode_published(self._socket.recv_multipart())
         except zmq.Again:
             text = f"{self._endpoint}: nothing was published within {self._timeout_s} s"
             raise NoAnswerError(f"{text}; does the daemon run, and do rows come in?") from None
         except RejectedError:
             return None  # another program publishes here, or a later version: not for us
+
+    def _wait_to_be_let_in(self) -> None:
+        if not self._handshake.over and not self._handshake.wait(milliseconds(self._timeout_s)):
+            raise zmq.Again
 
     def _count(self, message: Published) -> None:
         # A number lower than the one awaited means that the daemon began anew: nothing is missed.
@@ -311,6 +338,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Let go of the socket."""
+        self._handshake.stop()
         self._socket.close(linger=0)
         self._context.term()
 
@@ -341,25 +369,7 @@ def _checked_producer(producer: str) -> str:
     return producer
 
 
-def _wire_array(x: ArrayLike) -> NDArray[Any]:
-    """The rows in a type that the wire has: their own, or `<f8`, which holds what we learn from."""
-    array = np.asarray(x)
-    if array.dtype.str in DTYPES:
-        return array
-    if array.dtype.kind not in "biuf":
-        raise UsageError(f"x: expected numbers, got {array.dtype}")
-    near = array.dtype.newbyteorder("<").str
-    return array.astype("|u1" if array.dtype.kind == "b" else near if near in DTYPES else "<f8")
-
-
-def _labels(y: ArrayLike, n: int) -> NDArray[np.int32]:
-    if type(y) is int and n == 1 and -1 <= y < 1 << 31:
-        return np.array([y], np.int32)
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise UsageError(f"y: expected whole numbers, got {labels.dtype}")
-    if labels.size != n or labels.ndim > 1:
-        raise UsageError(f"y: expected {n} labels, got shape {labels.shape}")
-    if labels.size and (labels.min() < -1 or labels.max() > np.iinfo(np.int32).max):
-        raise UsageError(f"y: expected -1 or a class, got {labels.min()}…{labels.max()}")
-    return labels.reshape(n).astype(np.int32)
+def _refuse_unknown(more: More) -> None:
+    for name in more:
+        if name not in More.__annotations__:
+            raise TypeError(f"Producer: unexpected argument {name!r}")

@@ -16,6 +16,8 @@ from streamlearn.errors import NoAnswerError, RejectedError, UsageError
 from streamlearn.outbox import Outbox, Parcel
 from streamlearn.spool import Spool
 from streamlearn.wire.acknowledged import decode_answer, encode_hello
+from streamlearn.wire.handshake import REFUSALS, refusal
+from streamlearn.wire.keys import ClientKeys
 from streamlearn.wire.message import Message, Sample, encode
 
 _SILENCE_S: Final = 5.0
@@ -43,6 +45,8 @@ class Courier:
         Most bytes in the spool; beyond, `send` waits.
     timeout_s
         How long to wait for the daemon; None: for ever.
+    keys
+        What to speak with; None: plain text.
 
     """
 
@@ -53,9 +57,11 @@ class Courier:
         spool: Spool | None,
         spool_bytes: int,
         timeout_s: float | None,
+        keys: ClientKeys | None = None,
     ) -> None:
         self._endpoint, self._producer, self._timeout_s = endpoint, producer, timeout_s
         self._spool, self._spool_bytes = spool, spool_bytes
+        self._keys, self._refused = keys, ""
         self._boxes: dict[str, Outbox] = {}
         self._numbers = itertools.count(1)
         self._settled: dict[str, int] = {}
@@ -163,6 +169,8 @@ class Courier:
         began = time.monotonic()
         self.pump(0.0)
         while not done():
+            if self._refused and self._spool is None:
+                raise NoAnswerError(self._refused)
             if box is not None and box.refused:
                 raise RejectedError("stream", f"{box.stream!r}: refused under {box.refused}")
             left = _LOOK_S
@@ -173,6 +181,8 @@ class Courier:
             self.pump(left)
 
     def _silent(self, timeout_s: float) -> str:
+        if self._refused:
+            return self._refused
         what = "gave no more credit; is it paused, or full?" if self._there else "is not there"
         return f"{self._endpoint}: within {timeout_s:g} s the daemon {what}"
 
@@ -214,7 +224,10 @@ class Courier:
         socket.reconnect_ivl = -1
         socket.tcp_keepalive = 1
         socket.tcp_keepalive_idle = 30
-        events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED
+        if self._keys is not None:
+            self._keys.arm(socket)
+        ends = zmq.Event.DISCONNECTED | zmq.Event.CLOSED
+        events = zmq.Event.HANDSHAKE_SUCCEEDED | REFUSALS | ends
         self._socket, self._monitor = socket, socket.get_monitor_socket(events)
         self._there = self._gone = False
         self._heard_s = time.monotonic()
@@ -225,10 +238,12 @@ class Courier:
     def _look(self) -> None:
         """See whether the connection came or went."""
         while self._monitor.poll(0):
-            if recv_monitor_message(self._monitor)["event"] != zmq.Event.HANDSHAKE_SUCCEEDED:
+            event = recv_monitor_message(self._monitor)["event"]
+            if event != zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._refused = refusal(event, self._endpoint)
                 self._there, self._gone, self._heard_s = False, True, time.monotonic()
                 return
-            self._there, self._retry_s = True, _RETRY_S
+            self._there, self._retry_s, self._refused = True, _RETRY_S, ""
             for box in self._boxes.values():
                 self._hello(box, anew=True)
 

@@ -36,6 +36,7 @@ from streamlearn.failpoints import reach
 from streamlearn.instruments import News, build_board, build_outlet, connect, show
 from streamlearn.learner import Learner, Pending, schema_of
 from streamlearn.observe import logs
+from streamlearn.observe.access import Access
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
 from streamlearn.orders import Order, Orders
@@ -44,6 +45,7 @@ from streamlearn.plan import CATALOGUE, Plan, check
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
+from streamlearn.wire.gate import Gate
 from streamlearn.wire.ingest import Ingest
 from streamlearn.wire.publish import Publisher
 
@@ -135,25 +137,28 @@ class Daemon:
             stack.callback(self.durable.close)
         config = self.config = growth.resumed(self.config, store.newest_manifest())
         self._plan = check(config, str(self._source[0]))
+        self.gate = Gate(config.security)
+        self.access = Access(config.observe, self.gate.refuse)
         self.board = build_board(config)
         self.board.supply("log_lines_total", lambda: self._lines.counts)
         if config.observe.bind:
-            page = start_http(config.observe.bind, self.board, self._why_not_ready)
+            page = start_http(config.observe.bind, self.board, self._why_not_ready, self.access)
             stack.callback(page.close)
-            log.info("metrics page", extra={"address": page.address})
-        self._compile()
+        precompile.ensure_and_tell(config)
         self._context = zmq.Context()
         stack.callback(self._context.term)
-        self.publisher = Publisher(self._context, config.publish)
+        self.gate.open(self._context)
+        stack.callback(self.gate.close)
+        self.publisher = Publisher(self._context, config.publish, self.gate)
         stack.callback(self.publisher.close)
         self.learner, self.outlet = self._assembled(self._plan)
         self.board.latency.warm()
-        connect(self.board, self.learner, self.publisher)
+        connect(self.board, self.learner, self.publisher, self.gate)
         self.board.supply("anomalies_total", lambda: self.outlet.anomalies)
         self.saver = Saver(store, self.board, self.outlet.events)
         if self.durable:
             self.durable.supply(self.board, self._credit_bytes)
-        self._news = News(self.learner.intake.counts)
+        self._news = News(self.learner.intake.counts, self.gate)
 
     def _assembled(self, plan: Plan) -> tuple[Learner, Outlet]:
         learner = Learner(plan.config, self._on_failure, plan)
@@ -161,12 +166,6 @@ class Daemon:
         learner.assemble(outlet)
         learner.warm()
         return learner, outlet
-
-    def _compile(self) -> None:
-        began = time.perf_counter()
-        log.info("compiling kernels, unless they are kept from an earlier start")
-        done = precompile.ensure(self.config)
-        log.info(done, extra={"seconds": time.perf_counter() - began})
 
     def _recover(self) -> None:
         self.state = "recovering"
@@ -184,7 +183,9 @@ class Daemon:
         config, learner = self.config, self.learner
         schema = schema_of(config)
         acknowledged = (self.durable, self.durable.limits) if self.durable else None
-        self.ingest = Ingest(self._context, config.ingest, schema, learner.intake, acknowledged)
+        self.ingest = Ingest(
+            self._context, config.ingest, schema, learner.intake, acknowledged, self.gate
+        )
         stack.callback(self.ingest.close)
         self.publisher.open()
         learner.pipeline.start()
@@ -199,7 +200,8 @@ class Daemon:
         self._reader.start()
         stack.callback(self._stop_reading, 0.0)
         if config.control.bind:
-            control = Control(self._context, config.control.bind, Commands(self).handlers())
+            verbs = Commands(self).handlers()
+            control = Control(self._context, config.control.bind, verbs, self.gate)
             stack.callback(control.close)
             control.start()
         self._ready()
@@ -297,12 +299,12 @@ class Daemon:
         logs.set_level(config.observe.log_level)
 
     def _reload(self) -> None:
-        """Read the file again; take what can change live, say what cannot."""
+        """Read the file and the list of clients again; take what can change live."""
+        self.gate.reload()
+        self.access.reload()
         for key, value in live.reread(*self._source, self.config):
             self.change(key, value)
             log.info("changed", extra={"key": key})
-
-    # Save.
 
     def save(self) -> Snapshot:
         """Write a checkpoint of the rows taken in so far; main thread.

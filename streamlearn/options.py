@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from streamlearn.options_outside import ObserveOptions, SecurityOptions
 from streamlearn.schema import Section
 
 Dtype = Literal["|u1", "|i1", "<i2", "<u2", "<i4", "<f2", "<f4", "<f8"]
@@ -271,19 +272,6 @@ class ControlOptions(Section, frozen=True, kw_only=True):
     bind: Annotated[str, Meta(description='ROUTER socket. "" is off.')] = "tcp://127.0.0.1:5557"
 
 
-class ObserveOptions(Section, frozen=True, kw_only=True):
-    """`[observe]`: the metrics page and the log."""
-
-    bind: Annotated[
-        str, Meta(description='HTTP address of /metrics /livez /readyz. "" is off.')
-    ] = "127.0.0.1:9464"
-    log: Annotated[Literal["console", "json"], Meta(description="How log lines look.")] = "console"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        Meta(description="Least severe line that is logged.", extra={"live": True}),
-    ] = "info"
-
-
 class StoreOptions(Section, frozen=True, kw_only=True):
     """`[store]`: what survives a restart."""
 
@@ -365,14 +353,6 @@ class PipelineOptions(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=64)] | Literal["auto"],
         Meta(description='Threads that the stages share; "auto" looks at cores and costs.'),
     ] = "auto"
-
-
-class SecurityOptions(Section, frozen=True, kw_only=True):
-    """`[security]`: who may reach the sockets."""
-
-    allow_plain: Annotated[
-        bool, Meta(description="Allow addresses that other machines reach, without encryption.")
-    ] = False
 
 
 class Config(Section, frozen=True, kw_only=True):

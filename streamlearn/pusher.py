@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 import zmq
 
 from streamlearn.errors import NoAnswerError, UsageError
+from streamlearn.wire.handshake import Handshake
+from streamlearn.wire.keys import ClientKeys
 from streamlearn.wire.message import Message, encode
 
 # A pusher waits when its queue is full; a publisher drops, so it gets room for a burst.
@@ -28,6 +30,8 @@ class Pusher:
         Listen instead of connecting.
     timeout_s
         How long to wait for the daemon; None: for ever.
+    keys
+        What to speak with; None: plain text.
 
     """
 
@@ -38,6 +42,7 @@ class Pusher:
         timeout_s: float | None,
         *,
         bind: bool,
+        keys: ClientKeys | None = None,
     ) -> None:
         self._endpoint, self._timeout_s = endpoint, timeout_s
         self._there = False
@@ -47,9 +52,9 @@ class Pusher:
         self._socket.sndhwm = _QUEUE_MESSAGES[kind]
         self._socket.sndtimeo = milliseconds(timeout_s)
         self._publishes = kind == "pub"
-        self._monitor = None
-        if kind == "push":
-            self._monitor = self._socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED)
+        if keys is not None:
+            keys.arm(self._socket)
+        self._handshake = Handshake(self._socket, endpoint) if kind == "push" else None
         self._open(self._socket.bind if bind else self._socket.connect)
 
     def _open(self, attach: Callable[[str], Any]) -> None:
@@ -77,24 +82,16 @@ class Pusher:
 
     def _wait_for_daemon(self) -> None:
         """Rows sent to nobody would seem sent, so wait until someone is there."""
-        sign = self._monitor or self._socket
-        if not sign.poll(milliseconds(self._timeout_s)):
+        wait = self._handshake.wait if self._handshake else self._socket.poll
+        if not wait(milliseconds(self._timeout_s)):
             raise self._no_answer("is not there; does it run, and listen here?")
         self._there = True
-        if self._monitor is None:
+        if self._publishes:
             self._forget_subscriptions()
-        else:
-            self._stop_monitor()
 
     def _forget_subscriptions(self) -> None:
         while self._socket.poll(0):
             self._socket.recv()
-
-    def _stop_monitor(self) -> None:
-        if self._monitor is not None:
-            self._socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._monitor = None
 
     def _no_answer(self, what: str) -> NoAnswerError:
         return NoAnswerError(f"{self._endpoint}: within {self._timeout_s} s the daemon {what}")
@@ -114,7 +111,8 @@ class Pusher:
             self._let_go(0.0)
 
     def _let_go(self, linger_s: float | None) -> None:
-        self._stop_monitor()
+        if self._handshake is not None:
+            self._handshake.stop()
         self._socket.close(linger=milliseconds(linger_s))
         self._context.term()
 

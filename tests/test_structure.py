@@ -31,7 +31,7 @@ from streamlearn.rules import RULES
 
 ORDER = (
     ("streamlearn", "errors", "failpoints", "kernels", "prequential", "wire", "part", "schema"),
-    ("options", "config"),
+    ("options", "options_outside", "config"),
     (
         "rules",
         "heads",
@@ -47,7 +47,18 @@ ORDER = (
     ),
     ("plan",),
     ("learner",),
-    ("wire.ingest", "wire.publish", "wire.control", "observe", "live", "growth"),
+    (
+        "wire.gate",
+        "wire.door",
+        "wire.source",
+        "wire.router",
+        "wire.ingest",
+        "wire.publish",
+        "wire.control",
+        "observe",
+        "live",
+        "growth",
+    ),
     ("instruments",),
     (
         "precompile",

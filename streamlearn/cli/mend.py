@@ -45,7 +45,7 @@ def fsck(folder: Path, *, repair: bool, json: bool) -> int:
 
 @click.group()
 def dead() -> None:
-    """Messages that can never be learned, set aside by the daemon with the reason.
+    """Show what was set aside as it can never be learned, and why.
 
     They can be looked at while a daemon uses DIR.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.progress import DownloadBar, progress
 from streamlearn.errors import UsageError
 
@@ -67,6 +68,7 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
     help="Of a set of recordings, how many are streams at once: 16.",
 )
 @click.option("--timeout", type=float, metavar="S", help="Give up when the daemon takes nothing.")
+@keys_option
 def send(src: str, *, to: str, **how: Any) -> None:
     """Play a data set to a daemon.
 
@@ -100,6 +102,7 @@ def send(src: str, *, to: str, **how: Any) -> None:
             shape=rows.shape,
             ack=how["ack"],
             spool=how["spool"],
+            keys=how["keys"],
         ) as producer,
     ):
         rate = how["rate"] and how["rate"] * min(how["together"], len(rows.names) or 1)

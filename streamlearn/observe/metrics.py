@@ -12,8 +12,9 @@ PREFIX: Final = "streamlearn_"
 WINDOWS: Final = ("all", "recent")
 """Over all rows since the learner began, and over the fading window of figures.recent_rows."""
 TRIVIAL_RULES: Final = ("majority", "repeat")
-DROP_REASONS: Final = ("behind", "stopping")
-"""Why accepted rows are not learned from: SUB ingest was behind, so the newest rows won."""
+DROP_REASONS: Final = ("behind", "stopping", "rate")
+"""Why valid rows are not learned from: SUB ingest was behind, so the newest rows won; the daemon
+was ending; the client sent more a second than its file allows."""
 LATE_OUTCOMES: Final = ("learned", "dropped")
 """A late label found its row; or it came after labels.keep_rows newer rows, or a second time."""
 TOPICS: Final = ("prediction", "embedding", "surprise", "metrics", "event")
@@ -54,14 +55,16 @@ METRICS: Final = (
     Metric(
         "samples_rejected_total",
         "counter",
-        "Messages refused as they break the wire format; nothing of them is learned.",
+        "Messages refused as they break the wire format, and, as auth, connections and requests of "
+        "those who may not; nothing of them is learned.",
         "messages",
         ("reason",),
     ),
     Metric(
         "samples_dropped_total",
         "counter",
-        "Valid rows given up on purpose: SUB ingest was behind and newer rows won.",
+        "Valid rows given up on purpose: SUB ingest was behind and newer rows won; the daemon was "
+        "ending; a client sent more a second than it may.",
         "rows",
         ("reason",),
     ),

@@ -20,7 +20,9 @@ import zmq
 from streamlearn.errors import NoAnswerError, StartError
 from streamlearn.options import IngestOptions
 from streamlearn.pipeline.threads import settle
+from streamlearn.wire.door import Door
 from streamlearn.wire.endpoint import bind
+from streamlearn.wire.gate import OPEN, Gate
 from streamlearn.wire.message import Schema
 from streamlearn.wire.router import Keeps, Limits, Router
 from streamlearn.wire.source import Pull, Sink, Socket, Source, Sub
@@ -51,6 +53,8 @@ class Ingest:
         Takes the messages; its methods are called from the thread that runs `run`.
     acknowledged
         What makes messages durable, and when; None where nothing is acknowledged.
+    gate
+        Who may send.
 
     Attributes
     ----------
@@ -66,12 +70,14 @@ class Ingest:
         schema: Schema,
         sink: Sink,
         acknowledged: tuple[Keeps, Limits] | None = None,
+        gate: Gate = OPEN,
     ) -> None:
         self.endpoints: dict[str, str] = {}
         self._context, self._options = context, options
         self._schema, self._sink = schema, sink
         self._acknowledged = acknowledged
         self.router: Router | None = None
+        self._gate, self._door = gate, Door(gate) if gate.allowed else None
         self._sources: deque[Source] = deque()
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._paused = self._ended = False
@@ -95,6 +101,8 @@ class Ingest:
                 self.router = Router(socket, self._schema, self._sink, *self._acknowledged)
                 self._sources.append(self.router)
                 self.endpoints["ingest.router"] = bind(socket, "ingest.router", options.router)
+            for source in self._sources:
+                source.door = self._door
         except StartError:
             self.close()
             raise
@@ -126,8 +134,7 @@ class Ingest:
         socket.linger = 0
         socket.maxmsgsize = max(_LEAST_FRAME_BYTES, 2 * largest)
         socket.rcvhwm = max(8, min(_QUEUE_MESSAGES, _QUEUE_BYTES // largest))
-        socket.tcp_keepalive = 1
-        socket.tcp_keepalive_idle = 60
+        self._gate.guard(socket, "producer")
         return socket
 
     def run(self) -> None:

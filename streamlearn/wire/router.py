@@ -185,12 +185,14 @@ class Router(Source):
         for _ in range(_BURST_MESSAGES):
             if not self._takes():
                 return False
-            if (frames := receive(self.socket, 5)) is None:
+            if (frames := receive(self.socket, 5, self.door)) is None:
                 return False
             self._take(frames[0], frames[1:])
         return True
 
     def _take(self, peer: bytes, frames: list[bytes]) -> None:
+        if not self._admits(frames):
+            return  # nothing of it is settled, set aside or answered
         try:
             if (hello := decode_hello(frames)) is not None:
                 self._greet(peer, hello)
@@ -215,6 +217,8 @@ class Router(Source):
         Raises `RejectedError` where there are too many.
         """
         place = self._keeps.places.get(stream, producer)
+        if self.door is not None:
+            self.door.count(stream, producer)
         self.sink.source(stream, producer)
         if place is None:
             place = self._keeps.places.make(stream, producer)
