@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults soak clean
+.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh reproduce-geometric kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,6 +55,10 @@ reproduce-ff: $(VENV)/.dev ## the Forward-Forward paper's table, many hours, goe
 
 reproduce-kh: $(VENV)/.dev ## the figures of competing hidden units' paper, about an hour (ARGS=--short: seconds)
 	$(BIN)/python tools/kh_reproduce.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+reproduce-geometric: $(VENV)/.dev ## the figures of geometric spiking networks, under an hour, goes on where it stopped (ARGS=--short: seconds)
+	$(BIN)/python tools/geometric_reproduce.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 kh-stream: $(VENV)/.dev ## competing hidden units as a stream: competitions, passes, depth, into docs/results

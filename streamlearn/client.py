@@ -81,7 +81,7 @@ class Producer:
         How long to wait for the daemon: at the start, when it takes no more rows, and on closing
         for what was sent to leave. None: for ever.
     shape
-        Shape of one row; left out, the first `send` or `send_rows` fixes it.
+        Shape of one row; left out, the first `send`, of one row then, or `send_rows` fixes it.
     more
         See `More`: `keys=DIR`, `ack=True`, `spool=DIR`.
 
@@ -190,7 +190,7 @@ class Producer:
         """
         rows = wire_array(x)
         if self._shape is None:
-            self._shape = rows.shape
+            self._shape = _only_row(rows, y)
         if rows.shape == self._shape:
             rows = rows[np.newaxis]
         elif rows.shape[1:] != self._shape or not len(rows):
@@ -367,6 +367,16 @@ def _checked_producer(producer: str) -> str:
     if size > MAX_PRODUCER_BYTES:
         raise UsageError(f"producer: expected at most {MAX_PRODUCER_BYTES} bytes, got {size}")
     return producer
+
+
+def _only_row(rows: NDArray[Any], y: Any) -> tuple[int, ...]:
+    """The shape of a row that is the first; labels for several say that it is not one."""
+    if np.size(y) > 1:
+        raise UsageError(
+            f"x: expected one row, as Producer was given no shape, got shape {rows.shape} with "
+            f"{np.size(y)} labels; send them with send_rows, or give shape={rows.shape[1:]}"
+        )
+    return rows.shape
 
 
 def _refuse_unknown(more: More) -> None:

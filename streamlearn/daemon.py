@@ -302,7 +302,7 @@ class Daemon:
         """Read the file and the list of clients again; take what can change live."""
         self.gate.reload()
         self.access.reload()
-        for key, value in live.reread(*self._source, self.config):
+        for key, value in growth.reread(*self._source, self.config, self.learner.added):
             self.change(key, value)
             log.info("changed", extra={"key": key})
 

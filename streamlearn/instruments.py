@@ -67,7 +67,7 @@ def build_outlet(
     outlet = Outlet(learner.ring, publisher, lambda: learner.intake.sources, learned, figures)
     outlet.embeddings_every_rows = publish.embeddings_every_rows
     outlet.metrics_every_s = publish.metrics_every_s
-    outlet.anomaly_above = publish.anomaly_above
+    outlet.anomaly_above, outlet.anomaly_rows = publish.anomaly_above, publish.anomaly_rows
     telling = [stage.name for stage in learner.parts if stage.part.surprise_out]
     columns = [learner.ring.column(f"{name}/surprise") for name in telling]
     outlet.publish_surprise([name.partition("/")[2] for name in telling], columns)

@@ -260,6 +260,15 @@ class PublishOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "standard deviations", "live": True},
         ),
     ] = 0.0
+    anomaly_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Rows of a stream, one after the other, that must be above anomaly_above.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1
     queue_messages: Annotated[
         int,
         Meta(ge=1, le=1 << 20, description="Messages kept for a slow subscriber, then dropped."),

@@ -47,7 +47,9 @@ class GeometricSpiking:
         self.buckets = net.buckets
         self.units, self.edges = H, E
         self.inputs = len(net.first) - 1 - H - options.clocks
-        self.plastic = np.flatnonzero(self.source >= self.inputs) if options.stdp != "off" else []
+        plastic = np.flatnonzero(self.source >= self.inputs)
+        by_target = plastic[np.argsort(self.target[plastic], kind="stable")]
+        self.plastic = by_target if options.stdp != "off" else []
         self.past: dict[int, Past] = {}
         self.counts, self.figures = np.zeros(3), np.zeros(3)
         self.usage = np.ones(H)

@@ -234,7 +234,7 @@ class GeometricSpiking(Rule):
         quantiles = {"weight_p10": low, "weight_p50": half, "weight_p90": high}
         named = {name: float(value) for name, value in quantiles.items()}
         if self.options.stdp == "kept":
-            named |= changes(net.birth, plastic)
+            named |= changes(net.birth, plastic[net.into])
         return named
 
     def cost(self) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator
 from streamlearn.part import F32, I32, Place
-from streamlearn.rules.geometric_spiking.check import check_room, check_window
+from streamlearn.rules.geometric_spiking.check import check_plastic, check_room, check_window
 from streamlearn.rules.geometric_spiking.geometry import (
     Edges,
     chosen,
@@ -91,7 +91,9 @@ def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
         late_share=1 - float(in_time.mean()) if len(delays) else 0.0,
     )
     kept = chosen(drawn, in_time)
-    return _ordered(options, place, kept, delays[in_time]), facts
+    net = _ordered(options, place, kept, delays[in_time])
+    check_plastic(options, len(net.into))
+    return net, facts
 
 
 def _quantiles(values: NDArray[np.floating]) -> tuple[float, float, float]:
@@ -117,9 +119,10 @@ def _ordered(options: Options, place: Place, drawn: Edges, delays: NDArray[np.in
         first=first,
         targets=target[plastic].astype(np.int32),
         delays=delays[plastic].astype(np.int32),
-        into_first=np.searchsorted(target[plastic][into], np.arange(H + 1)).astype(np.int32),
+        places=np.argsort(into).astype(np.int32),
         into=into,
-        birth=weights[plastic].copy(),
+        into_first=np.searchsorted(target[plastic][into], np.arange(H + 1)).astype(np.int32),
+        birth=weights[plastic][into],
         bounds=_bounds(options),
         clock_steps=clock_steps_of(options),
         sample_steps=sample_steps_of(options),
@@ -227,7 +230,7 @@ def new_past(options: Options, net: Net, beyond: int, slots: int) -> Past:
     """Nothing has happened yet in so many streams."""
     H, P, carried = options.units, len(net.into), options.between == "carry"
     waves = 2 * options.max_spikes + options.clocks if options.stdp != "off" else 0
-    wanted = 4.0 * slots * (3 * H + 2 * H + beyond * H * carried + 2 * P + 3 * waves)
+    wanted = 4.0 * slots * (3 * H + 2 * H + beyond * H * carried + P + 3 * waves)
     check_room(
         "between: what is kept of streams",
         wanted,
@@ -243,7 +246,7 @@ def new_past(options: Options, net: Net, beyond: int, slots: int) -> Past:
         after=np.zeros((slots, H), floats),
         after_step=np.zeros((slots, H), ints),
         before=np.zeros((slots, P), floats),
-        before_step=np.zeros((slots, P), ints),
+        before_from=np.zeros(slots, ints),
         waves=np.zeros((slots, 3, waves), ints),
         under_way=np.zeros(slots, ints),
     )
@@ -270,6 +273,7 @@ def new_scratch(options: Options, net: Net, beyond: int) -> Scratch:
         spike_unit=np.zeros(options.max_spikes, np.int32),
         spikes=np.zeros(1, np.int64),
         work=np.zeros(P, np.float32),
+        begun=np.zeros(P, np.float32),
         code=np.zeros(W, np.float32),
         fires=np.zeros(H, np.int32),
     )
