@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed reference tables faults durability soak clean
+.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults durability soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -77,8 +77,20 @@ infomax-video: $(VENV)/.dev ## Greedy InfoMax on video: the next frame told, ala
 	$(BIN)/python tools/infomax_video.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
-infomax-speed: $(VENV)/.dev ## Greedy InfoMax at real-time rates beside PyTorch, and its memory (ARGS='--steps 1000000')
+infomax-speed: $(VENV)/.dev ## Greedy InfoMax at real-time rates beside PyTorch, and its memory (ARGS='--only memory --steps 1000000')
 	$(BIN)/python tools/infomax_speed.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+infomax-added: $(VENV)/.dev ## a module more while a daemon learns: time, pause, rows lost (ARGS=--short: seconds)
+	$(BIN)/python tools/infomax_added.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+geometric-speed: $(VENV)/.dev ## the geometric network beside Brian2 and BindsNET (ARGS='--bindsnet CHECKOUT')
+	$(BIN)/python tools/geometric_speed.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+geometric-online: $(VENV)/.dev ## the geometric network through the daemon, one pass, beside BindsNET (ARGS as above)
+	$(BIN)/python tools/geometric_online.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help

@@ -72,7 +72,7 @@ class Producer:
         How long to wait for the daemon: at the start, when it takes no more rows, and on closing
         for what was sent to leave. None: for ever.
     shape
-        Shape of one row; left out, the first `send` or `send_rows` fixes it.
+        Shape of one row; left out, the first `send`, of one row then, or `send_rows` fixes it.
     keeping
         See `Keeping`: `ack=True`, `spool=DIR`.
 
@@ -179,7 +179,7 @@ class Producer:
         """
         rows = _wire_array(x)
         if self._shape is None:
-            self._shape = rows.shape
+            self._shape = _only_row(rows, y)
         if rows.shape == self._shape:
             rows = rows[np.newaxis]
         elif rows.shape[1:] != self._shape or not len(rows):
@@ -350,6 +350,16 @@ def _wire_array(x: ArrayLike) -> NDArray[Any]:
         raise UsageError(f"x: expected numbers, got {array.dtype}")
     near = array.dtype.newbyteorder("<").str
     return array.astype("|u1" if array.dtype.kind == "b" else near if near in DTYPES else "<f8")
+
+
+def _only_row(rows: NDArray[Any], y: Any) -> tuple[int, ...]:
+    """The shape of a row that is the first; labels for several say that it is not one."""
+    if np.size(y) > 1:
+        raise UsageError(
+            f"x: expected one row, as Producer was given no shape, got shape {rows.shape} with "
+            f"{np.size(y)} labels; send them with send_rows, or give shape={rows.shape[1:]}"
+        )
+    return rows.shape
 
 
 def _labels(y: ArrayLike, n: int) -> NDArray[np.int32]:

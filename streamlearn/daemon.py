@@ -298,7 +298,7 @@ class Daemon:
 
     def _reload(self) -> None:
         """Read the file again; take what can change live, say what cannot."""
-        for key, value in live.reread(*self._source, self.config):
+        for key, value in growth.reread(*self._source, self.config, self.learner.added):
             self.change(key, value)
             log.info("changed", extra={"key": key})
 

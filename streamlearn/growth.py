@@ -5,15 +5,18 @@ are there go on reading what they read; the new layer may bring a head of its ow
 kept in the checkpoint, so a restart with the old file has it, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from streamlearn import live
 from streamlearn.config import Config, learner_part, parse
 from streamlearn.errors import ConfigError, UsageError
 from streamlearn.heads import HEADS
-from streamlearn.live import given
 from streamlearn.plan import CATALOGUE
 from streamlearn.rules import RULES
 from streamlearn.schema import nearest, resolve
@@ -55,7 +58,7 @@ def grown(config: Config, added: Addition) -> Config:
         Where the layer's options are wrong; one line an error.
 
     """
-    raw: dict[str, Any] = given(msgspec.to_builtins(config))
+    raw: dict[str, Any] = live.given(msgspec.to_builtins(config))
     options = {key: value for key, value in added.items() if key != "head"}
     options.setdefault("name", f"layer{len(config.layer) + 1}")
     raw["head"] = [_pinned(config, head) for head in raw["head"]]
@@ -108,6 +111,34 @@ def _pinned(config: Config, head: dict[str, Any]) -> dict[str, Any]:
 def _embedding(config: Config) -> str:
     chosen = config.publish.embedding
     return chosen or (config.layer[-1].name if config.layer else "")
+
+
+def with_added(config: Config, running: Config, added: Sequence[Addition]) -> Config:
+    """The configuration of a file, read anew, with the layers that a daemon was given meanwhile.
+
+    Parameters
+    ----------
+    config
+        Of the file. Where it has by now what was added, it is right as it is.
+    running
+        What the daemon runs.
+    added
+        Layers that were added to it, in order.
+
+    """
+    if learner_part(config) != learner_part(running):
+        for one in added:
+            with suppress(UsageError):  # the file may have this one, and differ elsewhere
+                config = grown(config, one)
+    return config
+
+
+def reread(
+    path: Path, settings: Sequence[str], running: Config, added: Sequence[Addition]
+) -> list[tuple[str, Any]]:
+    """What of a file changes live now, as (key, value); layers that were added stay."""
+    grow = partial(with_added, running=running, added=added)
+    return live.reread(path, settings, running, grow)
 
 
 def resumed(config: Config, newest: Manifest | None) -> Config:

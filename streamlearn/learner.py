@@ -231,6 +231,11 @@ class Learner:
         """Whether any part looks back along a stream."""
         return any(stage.part.follows for stage in self.parts)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether a window makes rows of several samples."""
+        return self._window is not None
+
     def rows_of(self, x: NDArray[Any], y: I32 | None = None) -> tuple[NDArray[Any], I32]:
         """Rows [m, D'] of the samples [n, D] of one stream, from its beginning, and their labels.
 

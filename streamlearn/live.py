@@ -2,7 +2,7 @@
 
 import logging
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ from streamlearn.schema import Section, describe, nearest
 log = logging.getLogger(__name__)
 
 
-def reread(path: Path, settings: Sequence[str], config: Config) -> list[tuple[str, Any]]:
-    """Read the file again: what changes live, as (key, value); what cannot is logged."""
+def reread(
+    path: Path, settings: Sequence[str], config: Config, grow: Callable[[Config], Config]
+) -> list[tuple[str, Any]]:
+    """Read the file again: what changes live, as (key, value); what cannot is logged.
+
+    `grow` puts on what was added to the file's configuration while the daemon ran.
+    """
     try:
-        wanted = load(path, CATALOGUE, settings)
+        wanted = grow(load(path, CATALOGUE, settings))
     except (ConfigError, UsageError) as error:
         log.error("not reloaded", extra={"error": str(error)})  # noqa: TRY400  text says all
         return []

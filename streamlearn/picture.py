@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from streamlearn.errors import UsageError
 from streamlearn.part import F32
 
-_INK: Final = "#22303c"
-_FAINT: Final = "#8795a1"
-_ACCENT: Final = "#c2410c"
+INK: Final = "#22303c"
+FAINT: Final = "#8795a1"
+ACCENT: Final = "#c2410c"
 _CURVES: Final = (
-    ("majority_error", "always the commonest class", {"color": _FAINT, "lw": 1.0, "ls": ":"}),
-    ("repeat_error", "repeat the last label", {"color": _FAINT, "lw": 1.0, "ls": "--"}),
-    ("error", "all rows so far", {"color": _INK, "lw": 1.2}),
-    ("error_recent", "recent rows", {"color": _ACCENT, "lw": 2.2}),
+    ("majority_error", "always the commonest class", {"color": FAINT, "lw": 1.0, "ls": ":"}),
+    ("repeat_error", "repeat the last label", {"color": FAINT, "lw": 1.0, "ls": "--"}),
+    ("error", "all rows so far", {"color": INK, "lw": 1.2}),
+    ("error_recent", "recent rows", {"color": ACCENT, "lw": 2.2}),
 )
 _FIELD_LINES: Final = 7
 _FIELDS_ASPECT: Final = 3.08
@@ -57,7 +57,7 @@ def draw(run: Run, path: Path) -> None:
         When matplotlib is not installed.
 
     """
-    with _styled(path) as new_figure:
+    with styled(path) as new_figure:
         figure = new_figure((12, 9.3 if run.fields is not None else 5.2))
         _lay_out(figure, run)
         figure.savefig(path)
@@ -72,14 +72,14 @@ def draw_fields(fields: F32, title: str, path: Path) -> None:
         When matplotlib is not installed.
 
     """
-    with _styled(path) as new_figure:
+    with styled(path) as new_figure:
         figure = new_figure((12, 4.8))
         _fields(figure.add_axes((0.02, 0.02, 0.96, 0.84)), fields, title)
         figure.savefig(path)
 
 
 @contextmanager
-def _styled(path: Path) -> Iterator[Callable[[tuple[float, float]], Any]]:
+def styled(path: Path) -> Iterator[Callable[[tuple[float, float]], Any]]:
     """Gives what makes figures of a size in inches, in the style of all our pictures."""
     try:
         import matplotlib as mpl  # noqa: PLC0415  an extra, 40 MB: only who draws pays
@@ -88,9 +88,9 @@ def _styled(path: Path) -> Iterator[Callable[[tuple[float, float]], Any]]:
         raise UsageError(f"{path}: a picture needs: pip install 'streamlearn[picture]'") from None
     style: Any = {
         "font.size": 9,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "axes.edgecolor": _FAINT,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": FAINT,
     }
     with mpl.rc_context(style):
         yield lambda inches: Figure(figsize=inches, dpi=120)
@@ -112,7 +112,7 @@ def _lay_out(figure: Any, run: Run) -> None:
         wspace=0.22,
     )
     figure.text(0.06, 1 - 0.45 / height, run.title, size=17, weight="bold")
-    figure.text(0.06, 1 - 0.7 / height, run.subtitle, size=10.5, color=_FAINT)
+    figure.text(0.06, 1 - 0.7 / height, run.subtitle, size=10.5, color=FAINT)
     _curve(figure.add_subplot(grid[0, 0]), run)
     if run.confusion is not None:
         _confusion(figure.add_subplot(grid[0, 1]), run.confusion, run.confusion_of)
@@ -129,10 +129,10 @@ def _curve(axes: Any, run: Run) -> None:
         values = [math.nan if point.get(key) is None else point[key] for point in run.curve]
         axes.plot(rows, values, label=label, **look)
     if run.test_error is not None:
-        axes.axhline(run.test_error, color=_ACCENT, lw=0.8, alpha=0.6)
+        axes.axhline(run.test_error, color=ACCENT, lw=0.8, alpha=0.6)
         note = f"held out\n{100 * run.test_error:.2f} %"
         beside = axes.get_yaxis_transform()
-        axes.text(1.01, run.test_error, note, color=_ACCENT, va="center", transform=beside)
+        axes.text(1.01, run.test_error, note, color=ACCENT, va="center", transform=beside)
     axes.set_yscale("log")
     axes.set_ylim(_floor(run), 1.05)
     axes.set_xlim(0, rows[-1])
@@ -144,7 +144,7 @@ def _curve(axes: Any, run: Run) -> None:
     axes.set_title("Error, predicted before learned", loc="left", weight="bold")
     axes.grid(axis="y", color="#e6ebef")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK, length=3, color=_FAINT)
+    axes.tick_params(colors=INK, length=3, color=FAINT)
     if drawn:
         axes.legend(frameon=False, loc="upper right", ncols=2, bbox_to_anchor=(1.0, 0.93))
 
@@ -184,7 +184,7 @@ def _confusion(axes: Any, confusion: NDArray[np.int64], of: str) -> None:
                 ha="center",
                 va="center",
                 size=size,
-                color="white" if dark else _INK,
+                color="white" if dark else INK,
             )
         axes.set_xticks(range(classes))
         axes.set_yticks(range(classes))

@@ -1,17 +1,20 @@
 """A layer more while the daemon runs: nothing stops, nothing is lost, nothing that was changes."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from daemons import wait_log
 
 from streamlearn.bench.process import DaemonProcess
 from streamlearn.client import Producer
 from streamlearn.config import Config, parse
 from streamlearn.data import load
 from streamlearn.errors import UsageError
-from streamlearn.growth import addition, check_turn, grown, resumed
+from streamlearn.growth import addition, check_turn, grown, resumed, with_added
+from streamlearn.live import differences
 from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.store.describe import describe
@@ -84,13 +87,30 @@ def test_a_file_that_has_the_layer_by_now_gets_it_once(tmp_path: Path) -> None:
     assert resumed(configuration(), Checkpoints(tmp_path).newest_manifest()) == configuration()
 
 
+def test_a_file_read_again_keeps_what_was_added() -> None:
+    """It differs in what was edited alone; one that has the layer by now does not get it twice."""
+    added = [{"rule": "hebbian", "units": 20, "head": "softmax"}, {"rule": "pool", "rows": 3}]
+    running = configuration()
+    for one in added:
+        running = grown(running, one)
+    edited = configuration(store={"keep": 7})
+    assert differences(running, with_added(edited, running, added)) == ["store.keep"]
+    assert differences(running, with_added(running, running, added)) == []
+    other = configuration(layer=[{"rule": "hebbian", "units": 31}])
+    assert differences(running, with_added(other, running, added)) == ["layer"]
+
+
 def test_a_layer_joins_a_running_daemon_and_outlives_a_restart(
     daemon: Callable[..., DaemonProcess], config_file: Callable[..., Path]
 ) -> None:
-    """Rows sent before, while and after are all learned; the layers below keep every bit."""
+    """Rows sent before, while and after are all learned; the layers below keep every bit.
+
+    A file that is read again, and does not have the layer, takes nothing away.
+    """
     digits = load("optdigits").train
     assert digits.y is not None
-    one = daemon(config_file(DAEMON, "growing.toml"))
+    file = config_file(DAEMON, "growing.toml")
+    one = daemon(file)
     with Producer(one.pull, "digits", timeout_s=PATIENCE_S) as producer:
         producer.send_rows(digits.X[:200], digits.y[:200])
         asked = {"rule": "hebbian", "units": 20, "head": "softmax"}
@@ -112,6 +132,10 @@ def test_a_layer_joins_a_running_daemon_and_outlives_a_restart(
     assert "layer[3].units: expected 1" in wrong["error"]
     wrong = request(one.control, "add_layer", PATIENCE_S, rule="pool", learns_rows=300)
     assert "learns_from=300" in str(wrong)
+    file.write_text(file.read_text().replace("metrics_every_s = 0.1", "metrics_every_s = 0.2"))
+    one.signal(signal.SIGHUP)
+    wait_log(one, "key=publish.metrics_every_s")
+    assert "restart to change it" not in one.said()
     assert one.stop() == 0
     one.start()
     one.wait_ready(PATIENCE_S)

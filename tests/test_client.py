@@ -184,6 +184,20 @@ def test_a_wrong_call_is_told_at_once(
         assert producer.seq == 0
 
 
+def test_rows_that_come_first_need_a_shape(endpoint: Endpoint) -> None:
+    """Of 16 rows with 16 labels nobody says where a row ends: the error names both ways out."""
+    way = r"x: expected one row.*\(16, 6\) with 16 labels.*send_rows.*shape=\(6,\)"
+
+    def play(producer: Producer) -> None:
+        with pytest.raises(UsageError, match=way):
+            producer.send(np.zeros((16, 6)), y=[1] * 16)
+        producer.send_rows(np.zeros((16, 6)), [1] * 16)
+
+    (got,) = played(endpoint(), play, 1, Schema(shape=(6,), dtype=None, classes=10))
+    assert isinstance(got, Sample)
+    assert (got.seq, got.n) == (0, 16)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"stream": "a b"}, {"stream": ""}, {"producer": "p" * 65}, {"endpoint": "nonsense"}],

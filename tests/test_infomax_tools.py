@@ -1,5 +1,6 @@
 """The tools that measure Greedy InfoMax on recordings do what they say, in short versions."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import infomax_made_up
 import infomax_voices
 import infomax_watch
 import numpy as np
+import paired
 import pytest
-from infomax_encoders import config_of
+from infomax_encoders import config_of, learned
+from infomax_end_to_end import planned
 
 from streamlearn.config import environment
 from streamlearn.part import Place, Rows
-from streamlearn.plan import check
+from streamlearn.plan import Plan, check
 from streamlearn.rules.pool import Pool
 
 SMALL = infomax_watch.Encoder("small", ({"units": 16},), infomax_watch.WIDE)
@@ -46,9 +49,9 @@ def test_the_person_asked_about_is_never_seen(monkeypatch) -> None:
     seen: list[str] = []
     learned = infomax_watch.learned
 
-    def spied(config: Any, train: Any, hop: int) -> Any:
+    def spied(config: Any, train: Any, *rest: Any, **more: Any) -> Any:
         seen.extend(infomax_watch.person(one) for one in train.recordings())
-        return learned(config, train, hop)
+        return learned(config, train, *rest, **more)
 
     monkeypatch.setattr(infomax_watch, "learned", spied)
     watch = infomax_made_up.watch()
@@ -59,24 +62,71 @@ def test_the_person_asked_about_is_never_seen(monkeypatch) -> None:
     assert seconds > 0
 
 
-def test_a_row_of_the_watch() -> None:
-    """Seeds are averaged before people are compared, and shares before seeds."""
-    ours = {"0 1": 0.9, "0 2": 0.8, "1 1": 0.7, "1 2": 0.8}
-    beside = {"0 1": 0.7, "0 2": 0.7, "1 1": 0.7, "1 2": 0.7}
-    mean, t = infomax_watch.paired(ours, beside)
-    assert mean == pytest.approx(0.1)
-    assert t == 0.0 or t > 1e6
-    row = infomax_watch.row("device", ours, beside)
-    assert (row.ours, row.seeds, row.spread) == (80.0, 2, 10.0)
-    assert row.note.startswith("+10.0 against")
-    assert infomax_watch.row("untrained", ours, ours).note == ""
+def test_a_row_of_the_watch(tmp_path: Path) -> None:
+    """Shares are averaged before seeds, seeds before people are compared; half a seed is none."""
+    watch = infomax_made_up.watch(people=2, samples=9)
+    for name, shares in {"device25": (0.9, 0.8, 0.7, 0.84, 0.0), "untrained25": [0.7] * 5}.items():
+        keys = ("0 1", "0 2", "1 1", "1 2", "2 1")
+        folds = {key: (share, 2.0) for key, share in zip(keys, shares, strict=True)}
+        (tmp_path / f"watch-{name}.json").write_text(json.dumps(folds), "utf-8")
+    found = infomax_watch.measured("device25", watch, 2, tmp_path)
+    row = infomax_watch.row("device25", found, tmp_path)
+    assert (row.ours, row.seeds, row.spread) == (81.0, 2, 8.0)
+    assert row.note.startswith("+11.0 against the same shape that never learned (over 2 people ")
+    assert "t = 11.0, p = 0.058; over people and seeds t = 2.6" in row.note
+    assert row.note.endswith("2 s of processor")
+    beside = infomax_watch.measured("untrained25", watch, 2, tmp_path)
+    assert infomax_watch.row("untrained25", beside, tmp_path).note == "2 s of processor"
+
+
+def test_a_difference_is_tested_by_students_t() -> None:
+    """Chances are those of the tables of t (two-sided 5 % of 1, 9 and 29 degrees of freedom)."""
+    for t, freedom in ((12.706, 1), (2.262, 9), (-2.045, 29)):
+        assert paired.chance(t, freedom) == pytest.approx(0.05, abs=1e-4)
+    assert paired.chance(0.0, 4) == 1.0
+    assert paired.tested([1.0]) == (1.0, 0.0, 1.0)
+    assert paired.tested([2.0, 2.0, 2.0])[1:] == (0.0, 1.0)
+    mean, t, p = paired.tested([1.0, 2.0, 3.0])
+    assert (mean, t) == (2.0, pytest.approx(12**0.5))
+    assert p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_rows_are_measured_behind_those_beside_them(monkeypatch) -> None:
+    """What stands beside a row comes first; without PyTorch the row that needs it is left out."""
+    assert infomax_watch.wanted(["device25", "k4"]) == ["untrained25", "device25", "k4"]
+    monkeypatch.setattr(infomax_watch.importlib.util, "find_spec", lambda _: object())
+    assert set(infomax_watch.wanted([])) == set(infomax_watch.ENCODERS)
+    monkeypatch.setattr(infomax_watch.importlib.util, "find_spec", lambda _: None)
+    assert set(infomax_watch.ENCODERS) - set(infomax_watch.wanted([])) == {"end-to-end25x2"}
+    with pytest.raises(SystemExit, match="pip install torch"):
+        infomax_watch.wanted(["end-to-end25x2"])
+
+
+def test_one_module_end_to_end_is_the_rule() -> None:
+    """Same weights, rows, negatives: the same module; of two the first moves otherwise."""
+    pytest.importorskip("torch")
+    watch = infomax_made_up.watch(people=2, samples=150)
+    layer = {"units": 16, "negatives_from": "device", "warm_rows": 16}
+    for modules in (1, 2):
+        config = config_of(infomax_watch.WIDE, watch, (layer,) * modules, 0)
+        ours = learned(config, watch, 5)
+        theirs = learned(config, watch, 5, plan=planned(config))
+        ours.pipeline.close()
+        theirs.pipeline.close()
+        first, stack = (one.layer("layer1").part.arrays() for one in (ours, theirs))
+        assert first["clock"][2] > 50
+        same = np.allclose(first["weights"], stack["weights1"], atol=1e-5)
+        assert same == (modules == 1)
+    top = Plan(config).parts[-2][0].arrays()["predict"]
+    assert not np.allclose(stack["predict"], top, atol=0.01)
 
 
 @pytest.mark.parametrize("tool", [infomax_watch, infomax_voices, infomax_heads])
 def test_what_was_measured_is_kept(monkeypatch, tmp_path: Path, tool: Any) -> None:
     """A fold is measured once, however often the tool is started."""
     shares = {"utterance, ridge 10": 1.0}
-    monkeypatch.setattr(tool, "fold", lambda *_: (0.5, 1.0) if tool is infomax_watch else shares)
+    one = infomax_watch.Fold(0.5, 1.0) if tool is infomax_watch else shares
+    monkeypatch.setattr(tool, "fold", lambda *_: one)
     name = next(iter(tool.VARIANTS if tool is infomax_heads else tool.ENCODERS))
     source = (
         infomax_voices.made_up(2, 2) if tool is infomax_voices else infomax_made_up.watch(samples=9)

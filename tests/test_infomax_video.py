@@ -34,6 +34,8 @@ def test_alarms_are_counted_as_events() -> None:
     assert infomax_video.alarms(level, 4.5) == 1
     assert infomax_video.a_minute(level, 0.5) == 3
     assert infomax_video.a_minute(level, infomax_video.bound_on(level, 1.0)) <= 1
+    assert infomax_video.alarms(infomax_video.held(level), 0.5) == 1
+    assert np.flatnonzero(infomax_video.held(level)).tolist() == [11]
     tree = np.zeros(68)
     assert infomax_video.delay(tree, 0.5) is None
     tree[[HAND - 1, HAND + 2]] = 1
@@ -64,7 +66,7 @@ def test_the_video_is_measured(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(infomax_video, "WARM", 20)
     films = {"clip": film(100, 0), "tree": film(68, 1, HAND)}
     rows, drawn = infomax_video.measured(films, 1)
-    assert len({row.name for row in rows}) == len(rows) == 13
+    assert len({row.name for row in rows}) == len(rows) == 19
     shares = {row.name: row.ours for row in rows if row.unit == "% of positions"}
     assert len(shares) == 4
     assert all(0 <= share <= 100 for share in shares.values())
@@ -84,7 +86,10 @@ def test_a_stream_is_timed(monkeypatch) -> None:
     assert [row.unit for row in rows[:3]] == ["steps/s", "% of a core", "µs a step"]
     assert all(row.ours > 0 for row in rows)
     two, six = infomax_speed.state_rows()
-    assert six.ours > two.ours > 0
+    stored = 1024 * (256 + 2) * 4
+    assert "1,024 past rows 1,056,768" in six.note
+    assert (six.ours - two.ours) % 4 == 0
+    assert 1 < (six.ours - two.ours) / 4 / stored < 1.3
     memory = infomax_speed.memory_row(samples, 2000)
     assert isinstance(memory, Row)
     assert memory.ours < 20

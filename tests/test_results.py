@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import results
 from source import ROOT
+from tables import filled
 
 from streamlearn.bench.report import Report, Row, median_row, report, run
 from streamlearn.errors import UsageError
@@ -68,6 +69,25 @@ def test_rows_of_before_are_kept(tmp_path: Path, order: tuple[str, ...]) -> None
     assert [*kept.values()] == ([other, new, left] if order else [new, left, other])
     results.update(report("x", "now", []), tmp_path, ("a", "c"))
     assert [*results.kept("x", tmp_path)] == ["a", "c"]
+
+
+def test_a_table_may_show_some_rows(tmp_path: Path) -> None:
+    """Those whose names match; how many more there are stands under it; none at all is an error."""
+    rows = [Row(name=f"{what}; {k}", ours=k, unit="%") for what in "ab" for k in (0, 1)]
+    results.write(report("x", "now", rows), tmp_path)
+    text = "<!-- results: x /^a.*|1$/ -->\nold\n<!-- end -->\n"
+    made = filled(text, tmp_path)
+    assert [line.split(" |")[0] for line in made.splitlines()[3:6]] == [
+        "| a; 0",
+        "| a; 1",
+        "| b; 1",
+    ]
+    assert "old" not in made
+    assert " 1 more rows: docs/results/x.json." in made
+    assert filled(made, tmp_path) == made
+    assert "more rows" not in filled(text.replace(" /^a.*|1$/", ""), tmp_path)
+    with pytest.raises(SystemExit, match=r"docs/results/x\.json: no row's name has /c/"):
+        filled(text.replace("^a.*|1$", "c"), tmp_path)
 
 
 def test_an_unknown_benchmark_is_named() -> None:

@@ -19,7 +19,7 @@ from streamlearn.evaluate import fitted, play
 from streamlearn.heads.least_squares import LeastSquares
 from streamlearn.learner import Learner
 from streamlearn.part import F32, I32, Place, Rows
-from streamlearn.plan import CATALOGUE
+from streamlearn.plan import CATALOGUE, Plan
 from streamlearn.prepare.standardize import Standardize
 
 UNTRAINED: Final[Mapping[str, Any]] = {"frozen": True}
@@ -49,10 +49,15 @@ def config_of(
     return parse(raw, CATALOGUE)
 
 
-def learned(config: Config, train: Dataset, hop: int, passes: int = 1) -> Learner:
-    """A learner that saw all recordings so many times; its threads run until `close`."""
+def learned(
+    config: Config, train: Dataset, hop: int, passes: int = 1, plan: Plan | None = None
+) -> Learner:
+    """A learner that saw all recordings so many times; its threads run until `close`.
+
+    A plan gives other parts in the place of those of the configuration.
+    """
     turned = interleaved(train, config.stream.live, hop)
-    learner = Learner(config)
+    learner = Learner(plan.config if plan else config, plan=plan)
     learner.assemble()
     learner.warm()
     learner.pipeline.start()

@@ -1,13 +1,13 @@
 """How fast Greedy InfoMax learns a live stream, on what share of a core, in how much memory.
 
     make infomax-speed                          the three streams, PyTorch, memory: minutes
-    make infomax-speed ARGS='--steps 1000000'   memory watched over as many steps
+    make infomax-speed ARGS='--only memory --steps 1000000'   memory, over as many steps
 
 Each stream runs through the pipeline in one process as fast as it goes. Its share of a core is the
 processor time of a step, all threads together, times the steps that a second of real time brings.
 Beside it the module alone, on rows that are prepared already, and the same module in eager PyTorch,
 one step at a time on one thread, both in processor time, in turn within seconds, and their ratio.
-Writes docs/results/infomax-speed.json.
+Writes docs/results/infomax-speed.json and infomax-memory.json.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from results import update
+from results import write
 
 from streamlearn import data
 from streamlearn.bench.load import resident_mib
@@ -274,29 +274,29 @@ def _bytes(learner: Learner, *parts: str) -> int:
 
 
 def state_rows() -> list[Row]:
-    """Bytes of the state of two modules and of six."""
+    """Bytes of the state of two modules and of six, but for their weights."""
     found = []
     for modules in (2, 6):
         learner = Learner(config_of(STREAMS["watch"], modules))
-        whole = _bytes(learner, "layer/")
         weights = _bytes(learner, "weights", "bias", "predict")
-        rest = (whole - weights) // modules
-        note = f"weights and their moments {weights:,}; of the rest, mostly past rows that "
-        note += f"negatives are drawn from, {rest:,} a module"
-        found.append(
-            Row(name=f"watch: state of {modules} modules", ours=whole, unit="bytes", note=note)
-        )
+        rest = _bytes(learner, "layer/") - weights
+        stored = _bytes(learner, f"layer/layer{modules}/stored_")
+        rows = learner.config.layer[-1].reservoir_rows
+        note = f"weights and their moments {weights:,} more; the last module's {rows:,} past rows "
+        note += f"{stored:,}"
+        title = f"watch: state of {modules} modules but for weights"
+        found.append(Row(name=title, ours=rest, unit="bytes", note=note))
     return found
 
 
-def measure(folder: Path, names: Sequence[str], a_repeat: int) -> list[Row]:
-    """Rows of the streams, and the size of the state."""
+def speeds(folder: Path, a_repeat: int) -> list[Row]:
+    """Rows of all streams."""
     rows: list[Row] = []
-    for name in names:
-        positions = STREAMS[name].positions
-        rows += speed_rows(name, samples_of(name, folder), max(4, a_repeat // positions))
+    for name, stream in STREAMS.items():
+        steps = max(4, a_repeat // stream.positions)
+        rows += speed_rows(name, samples_of(name, folder), steps)
         print(*rows[-4:], sep="\n", file=sys.stderr, flush=True)
-    return [*rows, *state_rows()]
+    return rows
 
 
 def main() -> None:
@@ -305,18 +305,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--a-repeat", type=int, default=2000, help="module steps of each repeat")
-    parser.add_argument(
-        "--steps", type=int, default=100_000, help="over which memory is watched; 0: not"
-    )
+    parser.add_argument("--steps", type=int, default=100_000, help="over which memory is watched")
+    parser.add_argument("--only", choices=("speed", "memory"), help="left out: both")
     arguments = parser.parse_args()
     folder = environment().data
     assert folder is not None, "set $STREAMLEARN_DATA"
-    command = f"make infomax-speed ARGS='--a-repeat {arguments.a_repeat} --steps {arguments.steps}'"
-    rows = measure(folder, [*STREAMS], arguments.a_repeat)
-    print(update(report("infomax-speed", command, rows)))
-    if arguments.steps:
-        rows.append(memory_row(samples_of("watch", folder), arguments.steps))
-        print(update(report("infomax-speed", command, rows)))
+    if arguments.only != "memory":
+        command = f"make infomax-speed ARGS='--only speed --a-repeat {arguments.a_repeat}'"
+        rows = speeds(folder, arguments.a_repeat)
+        print(write(report("infomax-speed", command, rows)))
+    if arguments.only != "speed":
+        command = f"make infomax-speed ARGS='--only memory --steps {arguments.steps}'"
+        rows = [*state_rows(), memory_row(samples_of("watch", folder), arguments.steps)]
+        print(write(report("infomax-memory", command, rows)))
 
 
 if __name__ == "__main__":

@@ -7,22 +7,27 @@
 Leave one person out: the encoder and the head learn from the recordings of nine people, once, and
 are tried on two-second pieces of the tenth's. Shares of right pieces are averaged over people, then
 over seeds. Beside each row stands the encoder of the same shape that never learned, with the same
-head: without it a figure means nothing. Their difference is paired over people and seeds (t-test).
+head: without it a figure means nothing. Their difference is paired over people, the seeds of each
+averaged, and over people and seeds (t-tests). Seconds are of the processor, all threads together,
+for one pass over nine people, the middle one of all folds.
 Writes docs/results/infomax-watch.json; figures by person are kept in --state.
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import infomax_made_up
 import numpy as np
 from infomax_encoders import UNTRAINED, Setting, config_of, learned, pieces, scores
+from infomax_end_to_end import MISSING, planned
+from paired import tested
 from results import update
 
 from streamlearn import data
@@ -48,6 +53,21 @@ class Encoder(NamedTuple):
     setting: Setting = SETTING
     beside: str = "untrained"
     """The row of the same shape that never learned."""
+    end_to_end: bool = False
+    """Whether all modules learn as one, in PyTorch."""
+
+
+class Fold(NamedTuple):
+    """What came of leaving out one person."""
+
+    share: float
+    """Of the person's pieces told right."""
+    seconds: float
+    """Of the processor, to learn the other people's recordings."""
+
+
+Folds = dict[str, Fold]
+"""Seed and person → fold."""
 
 
 def one(**options: Any) -> tuple[Mapping[str, Any], ...]:
@@ -55,35 +75,35 @@ def one(**options: Any) -> tuple[Mapping[str, Any], ...]:
     return ({"units": 256, **options},)
 
 
+def small(title: str, modules: int = 1, *, end_to_end: bool = False, **options: Any) -> Encoder:
+    """Modules of 128 units on windows of half a second, which take a third of the time."""
+    beside = "untrained25" if modules == 1 else "untrained25x2"
+    layers = ({"units": 128, **options},) * modules
+    return Encoder(f"{title}{SMALL}", layers, WIDE, beside, end_to_end)
+
+
 DEVICE: Final = {"negatives_from": "device"}
+SMALL: Final = ", 25 samples, 128 units"
 ENCODERS: Final[Mapping[str, Encoder]] = {
     "untrained": Encoder("never learned, 10 samples, 256 units", one(**UNTRAINED)),
     "device": Encoder("InfoNCE, negatives of the same person", one(**DEVICE)),
-    "other": Encoder("InfoNCE, negatives of any other recording", one()),
-    "k1": Encoder("the same person, 1 step ahead", one(**DEVICE, steps=1)),
-    "k4": Encoder("the same person, 4 steps ahead", one(**DEVICE, steps=4)),
-    "k12": Encoder("the same person, 12 steps ahead", one(**DEVICE, steps=12)),
-    "hinge": Encoder("hinge, one negative (CLAPP)", one(loss="hinge")),
     "lpl": Encoder("no negatives (LPL)", one(loss="lpl")),
-    "lru": Encoder("the same person, recurrent context", one(**DEVICE, context="lru")),
-    "every4": Encoder("the same person, every 4th row learned", one(**DEVICE, update_every=4)),
-    "every16": Encoder("the same person, every 16th row learned", one(**DEVICE, update_every=16)),
-    "untrained25": Encoder(
-        "never learned, 25 samples, 128 units", ({"units": 128, **UNTRAINED},), WIDE, "untrained25"
-    ),
-    "device25": Encoder(
-        "InfoNCE, the same person, 25 samples, 128 units",
-        ({"units": 128, **DEVICE},),
-        WIDE,
-        "untrained25",
-    ),
-    "untrained2": Encoder(
-        "never learned, two modules", (*one(**UNTRAINED), *one(**UNTRAINED)), beside="untrained2"
-    ),
-    "device2": Encoder(
-        "InfoNCE, the same person, two modules",
-        (*one(**DEVICE), *one(**DEVICE)),
-        beside="untrained2",
+    "untrained25": small("never learned", **UNTRAINED),
+    "device25": small("InfoNCE, the same person", **DEVICE),
+    "other25": small("InfoNCE, any other recording"),
+    "hinge25": small("hinge, one negative (CLAPP)", **DEVICE, loss="hinge"),
+    "lpl25": small("no negatives (LPL)", loss="lpl"),
+    "lru25": small("InfoNCE, told from a linear recurrent unit", **DEVICE, context="lru"),
+    "gru25": small("InfoNCE, told from a gated recurrent unit", **DEVICE, context="gru"),
+    "k1": small("InfoNCE, 1 step ahead", **DEVICE, steps=1),
+    "k4": small("InfoNCE, 4 steps ahead", **DEVICE, steps=4),
+    "k12": small("InfoNCE, 12 steps ahead", **DEVICE, steps=12),
+    "every4": small("InfoNCE, every 4th row learned", **DEVICE, update_every=4),
+    "every16": small("InfoNCE, every 16th row learned", **DEVICE, update_every=16),
+    "untrained25x2": small("never learned, two modules", 2, **UNTRAINED),
+    "device25x2": small("InfoNCE, two modules", 2, **DEVICE),
+    "end-to-end25x2": small(
+        "InfoNCE, two modules as one, end to end", 2, end_to_end=True, **DEVICE
     ),
 }
 
@@ -98,17 +118,18 @@ def people(watch: Dataset) -> list[str]:
     return sorted({name.split("/")[0] for name in watch.names}, key=int)
 
 
-def fold(watch: Dataset, encoder: Encoder, who: str, seed: int) -> tuple[float, float]:
-    """Share of the person's pieces told right, and seconds of learning."""
+def fold(watch: Dataset, encoder: Encoder, who: str, seed: int) -> Fold:
+    """Learn from all people but one, and ask about that one."""
     recordings = watch.recordings()
     seen = [r for r in recordings if person(r) != who]
     train = watch.part(
         np.isin(watch.series, [int(r.series[0]) for r in seen if r.series is not None])
     )
     config = config_of(encoder.setting, watch, encoder.layers, seed)
-    began = time.perf_counter()
-    learner = learned(config, train, HOP)
-    seconds = time.perf_counter() - began
+    plan = planned(config) if encoder.end_to_end else None
+    began = time.process_time()
+    learner = learned(config, train, HOP, plan=plan)
+    seconds = time.process_time() - began
     steps = encoder.setting.pool_rows
     try:
         known = pieces(learner, seen, steps)
@@ -117,7 +138,7 @@ def fold(watch: Dataset, encoder: Encoder, who: str, seed: int) -> tuple[float, 
         learner.pipeline.close()
     said = scores(known, asked, watch.classes, encoder.setting.ridge, seed)
     right = [s.argmax(axis=1) == y for s, (_, y) in zip(said, asked, strict=True)]
-    return float(np.concatenate(right).mean()), seconds
+    return Fold(float(np.concatenate(right).mean()), seconds)
 
 
 def hand_made(watch: Dataset) -> list[float]:
@@ -141,54 +162,92 @@ def hand_made(watch: Dataset) -> list[float]:
     return shares
 
 
-def measured(name: str, watch: Dataset, seeds: int, state: Path) -> dict[str, float]:
-    """Seed and person → share of right pieces; what was measured before is kept."""
-    state.mkdir(parents=True, exist_ok=True)
+def kept(name: str, state: Path) -> Folds:
+    """Folds of a row that were measured before."""
     file = state / f"watch-{name}.json"
-    found: dict[str, float] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    found = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return {key: Fold(*values) for key, values in found.items()}
+
+
+def measured(name: str, watch: Dataset, seeds: int, state: Path) -> Folds:
+    """Folds of at least so many seeds, those of all people; what was measured before is kept."""
+    everyone = people(watch)
     for seed in range(seeds):
-        for who in people(watch):
-            key = f"{seed} {who}"
-            if key not in found:
-                found[key], seconds = fold(watch, ENCODERS[name], who, seed)
-                file.write_text(json.dumps(found), "utf-8")
-                print(
-                    f"{name}, seed {seed}, person {who}: {found[key]:.4f}, {seconds:.0f} s",
-                    flush=True,
-                )
-    return found
+        for who in everyone:
+            measure(name, watch, f"{seed} {who}", state)
+    found = kept(name, state)
+    known = {key.split()[0] for key in found}
+    whole = [seed for seed in known if all(f"{seed} {who}" in found for who in everyone)]
+    return {key: one for key, one in found.items() if key.split()[0] in whole}
 
 
-def paired(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[float, float]:
-    """Mean difference over people, their seeds averaged, and its t."""
-    keys = [key for key in ours if key in theirs]
+def measure(name: str, watch: Dataset, key: str, state: Path) -> None:
+    """Measure one fold, if it was not, and keep it beside what others measured meanwhile."""
+    if key in kept(name, state):
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    seed, who = key.split()
+    found = {key: fold(watch, ENCODERS[name], who, int(seed))}
+    (state / f"watch-{name}.json").write_text(json.dumps(kept(name, state) | found), "utf-8")
+    share, seconds = found[key]
+    print(f"{name}, seed {seed}, person {who}: {share:.4f}, {seconds:.0f} s", flush=True)
+
+
+def compared(ours: Mapping[str, Fold], theirs: Mapping[str, Fold], name: str) -> str:
+    """What a row has gained over another, paired over people and over people and seeds."""
+    gains = {key: 100 * (ours[key].share - theirs[key].share) for key in ours if key in theirs}
     by_person: dict[str, list[float]] = {}
-    for key in keys:
-        by_person.setdefault(key.split()[1], []).append(ours[key] - theirs[key])
-    gains = [statistics.mean(values) for values in by_person.values()]
-    mean = statistics.mean(gains)
-    deviation = statistics.stdev(gains) if len(gains) > 1 else 0.0
-    return mean, mean / (deviation / len(gains) ** 0.5) if deviation else 0.0
+    for key, gain in gains.items():
+        by_person.setdefault(key.split()[1], []).append(gain)
+    mean, t, p = tested([statistics.mean(values) for values in by_person.values()])
+    note = f"{mean:+.1f} against {name} (over {len(by_person)} people t = {t:.1f}, p = {p:.2g}"
+    if len(gains) > len(by_person):
+        _, t, p = tested([*gains.values()])
+        note += f"; over people and seeds t = {t:.1f}, p = {p:.2g}"
+    return note + ")"
 
 
-def row(name: str, found: Mapping[str, float], beside: Mapping[str, float]) -> Row:
+def row(name: str, found: Folds, state: Path) -> Row:
     """A row of the table, in percent."""
     seeds = sorted({key.split()[0] for key in found})
-    means = [100 * statistics.mean(v for k, v in found.items() if k.split()[0] == s) for s in seeds]
-    note = ""
-    if beside and beside is not found:
-        gain, t = paired(found, beside)
-        note = (
-            f"{100 * gain:+.1f} against the same shape that never learned, t = {t:.1f} over people"
-        )
+    means = [
+        100 * statistics.mean(one.share for key, one in found.items() if key.split()[0] == seed)
+        for seed in seeds
+    ]
+    encoder = ENCODERS[name]
+    others = {encoder.beside: "the same shape that never learned"}
+    if encoder.end_to_end:
+        others |= {"device25x2": "modules that learn alone"}
+    notes = [compared(found, kept(n, state), t) for n, t in others.items() if n != name]
+    seconds = statistics.median(one.seconds for one in found.values())
     return Row(
-        name=ENCODERS[name].title,
+        name=encoder.title,
         ours=round(statistics.mean(means), 2),
         unit="% of pieces right",
         seeds=len(seeds),
         spread=round(max(means) - min(means), 2),
-        note=note,
+        note="; ".join([*notes, f"{seconds:.2g} s of processor"]),
     )
+
+
+def wanted(names: Sequence[str]) -> list[str]:
+    """Rows to measure, each behind those that stand beside it; none named: all that can be.
+
+    Raises
+    ------
+    SystemExit
+        Where a row is named that needs PyTorch, which is not installed.
+
+    """
+    torch = importlib.util.find_spec("torch")
+    if not torch and any(ENCODERS[name].end_to_end for name in names):
+        sys.exit(f"infomax_watch: {MISSING}, or leave the row end to end out")
+    asked = names or [name for name, one in ENCODERS.items() if torch or not one.end_to_end]
+    found: dict[str, None] = {}
+    for name in asked:
+        beside = [ENCODERS[name].beside, *(["device25x2"] if ENCODERS[name].end_to_end else [])]
+        found |= dict.fromkeys([*beside, name])
+    return [*found]
 
 
 def short() -> None:
@@ -201,7 +260,7 @@ def short() -> None:
 
     """
     watch = infomax_made_up.watch(people=2)
-    share, _ = fold(watch, Encoder("small", ({"units": 16},), WIDE), people(watch)[0], 0)
+    share = fold(watch, Encoder("small", ({"units": 16},), WIDE), people(watch)[0], 0).share
     print(f"{100 * share:.1f} % of pieces of a made-up person; by chance {100 / watch.classes:.0f}")
     if share < 1.5 / watch.classes:
         sys.exit("infomax_watch: it does not learn")
@@ -230,11 +289,14 @@ def main() -> None:
         note=f"worst person {min(shares):.1f}",
     )
     _write([hand])
-    for name in arguments.name or ENCODERS:
+    names = wanted(arguments.name)
+    for seed in range(arguments.seeds):  # rows in turn, so that their seconds compare
+        for who in people(watch):
+            for name in names:
+                measure(name, watch, f"{seed} {who}", arguments.state)
+    for name in names:
         found = measured(name, watch, arguments.seeds, arguments.state)
-        beside = ENCODERS[name].beside
-        other = measured(beside, watch, arguments.seeds, arguments.state) if beside != name else {}
-        _write([row(name, found, other)])
+        _write([row(name, found, arguments.state)])
 
 
 def _write(rows: list[Row]) -> None:

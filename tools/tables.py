@@ -1,6 +1,8 @@
 """Make the tables of README and docs from docs/results, between their markers.
 
 A table stands between `<!-- results: NAME -->` and `<!-- end -->`; what is between is replaced.
+`<!-- results: NAME /PATTERN/ -->` takes the rows alone in whose name the pattern is found, and says
+how many more there are.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import msgspec
 from streamlearn.bench.report import Report, Row
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKED = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- results: (\S+)(?: /(.*?)/)? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def shown(value: float | None) -> str:
@@ -34,19 +36,24 @@ def ratio(row: Row) -> str:
     return f"{row.ours / row.against:.2f}" if row.against else ""
 
 
-def table(report: Report) -> str:
+def table(report: Report, pattern: str = "") -> str:
     """A Markdown table of a report, with the machine and the command under it."""
+    rows = [row for row in report.rows if re.search(pattern, row.name)]
+    if not rows:
+        sys.exit(f"docs/results/{report.name}.json: no row's name has /{pattern}/; change it")
     lines = [
         "| | ours | unit | against | ratio | spread | |",
         "|---|---:|---|---:|---:|---:|---|",
     ]
-    for row in report.rows:
+    for row in rows:
         cells = (row.name, shown(row.ours), row.unit, against(row), ratio(row), shown(row.spread))
         lines.append(f"| {' | '.join((*cells, row.note))} |")
     machine = report.machine
     where = f"{machine['processor']} ({machine['cores']} cores), Python {machine['python']}"
     made = f"{report.date}, commit {report.commit or 'unknown'}"
-    lines += ["", f"`{report.command}`, {made}, on {where}."]
+    more = len(report.rows) - len(rows)
+    left = f" {more} more rows: docs/results/{report.name}.json." if more else ""
+    lines += ["", f"`{report.command}`, {made}, on {where}.{left}"]
     return "\n".join(lines) + "\n"
 
 
@@ -58,7 +65,7 @@ def filled(text: str, folder: Path) -> str:
         if not path.exists():
             sys.exit(f"docs/results/{path.name}: missing, and a table is made of it; measure it")
         report = msgspec.json.decode(path.read_bytes(), type=Report)
-        return match[1] + table(report) + match[4]
+        return match[1] + table(report, match[3] or "") + match[5]
 
     return MARKED.sub(made, text)
 

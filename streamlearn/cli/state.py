@@ -18,15 +18,29 @@ _POSITIONS_SHOWN: Final = 20
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw a layer's receptive fields into this PNG file.",
+    help="Draw a layer's receptive fields into this PNG file; with --data, what it makes of rows.",
 )
-@click.option("--layer", default="", help="Which layer --picture draws; the first unless told.")
-def inspect(folder: Path, *, json: bool, picture: Path | None, layer: str) -> int:
+@click.option(
+    "--layer", default="", help="Which layer --picture draws; the first, or last by data."
+)
+@click.option("--data", "src", metavar="SRC", help="Rows whose codes --picture draws, by class.")
+@click.option(
+    "--row",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    help="Whose window is drawn, of a network of spikes.",
+)
+def inspect(folder: Path, *, json: bool, picture: Path | None, **drawn: Any) -> int:
     """Show what a state folder holds."""
     from streamlearn.store.describe import describe
 
-    if layer and picture is None:
-        raise UsageError(f"--layer {layer}: it chooses what --picture FILE draws; give both")
+    for option in ("layer", "src", "row"):
+        if drawn[option] and picture is None:
+            name = {"src": "data"}.get(option, option)
+            raise UsageError(
+                f"--{name} {drawn[option]}: it chooses what --picture FILE draws; give both"
+            )
     found = describe(folder)
     found["positions"] = _positions(found["meta"] or {})
     if json:
@@ -34,16 +48,30 @@ def inspect(folder: Path, *, json: bool, picture: Path | None, layer: str) -> in
     else:
         _print(found)
     if picture is not None:
-        from streamlearn.fields import draw_checkpoint
-
         try:
-            units = draw_checkpoint(folder, found["checkpoint"], layer, picture)
+            what = _draw(folder, found["checkpoint"], picture, **drawn)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"--picture {picture}: {error}; name a .png that can be written"
             ) from None
-        click.echo(f"drawn: {units:,} units in {picture}", err=True)
+        click.echo(f"drawn: {what} in {picture}", err=True)
     return 0
+
+
+def _draw(
+    folder: Path, checkpoint: str | None, picture: Path, *, layer: str, src: str | None, row: int
+) -> str:
+    """Draw a layer, or what it makes of data; says what was drawn."""
+    if src is None:
+        from streamlearn.fields import draw_checkpoint
+
+        return f"{draw_checkpoint(folder, checkpoint, layer, picture):,} units"
+    from streamlearn import data
+    from streamlearn.cli.progress import DownloadBar
+    from streamlearn.codes import Drawing, draw_data
+
+    wanted = Drawing(layer, data.load(src, new_bar=DownloadBar), row)
+    return f"codes of {draw_data(folder, checkpoint, wanted, picture):,} rows"
 
 
 def _print(found: dict[str, Any]) -> None:

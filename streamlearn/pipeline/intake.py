@@ -146,21 +146,21 @@ class Intake:
             self._show_again(*rehearsal.take())
         return max(0, min(self._ring.free() // self._looks.reach, rehearsal.until()))
 
-    def _show_again(self, x: Any, y: I32) -> None:
-        """Write rows of one stream that came before, aside, from their beginning."""
+    def _show_again(self, x: Any, y: I32, of: tuple[int, int] = (0, 0)) -> None:
+        """Write rows of one stream, if it is known by its marks, from their beginning, aside."""
         for b in range(len(x)):
-            slot = self._aside(x[b], int(y[b]), begins=b == 0)
+            slot = self._aside(x[b], int(y[b]), of, begins=b == 0)
             self._kind[slot], self._source[slot] = AGAIN, 0
             self._seq[slot], self._sample[slot] = 0, self.samples
             self._pipeline.commit(1)
 
-    def _aside(self, x: Any, y: int, *, begins: bool) -> int:
+    def _aside(self, x: Any, y: int, of: tuple[int, int], *, begins: bool) -> int:
         """Write a row that belongs to a moment that is gone; its kind is the caller's."""
         slot: int = self._ring.writable(1).start
         self._x[slot], self._y[slot] = x, y
         self._t[slot], self._received[slot] = np.nan, time.monotonic()
         if self._looks is not None:
-            origin = (self._looks.streams.live, begins, 0, 0)
+            origin = (self._looks.streams.live, begins, *of)
             for column, value in zip(self._origin, origin, strict=True):
                 column[slot] = value
         return slot
@@ -284,9 +284,9 @@ class Intake:
         if x is None:
             self.counts.labels_dropped["known"] += 1
             return
-        before = self._before(source, seq)
-        self._show_again(before, np.full(len(before), UNLABELLED, np.int32))
-        slot = self._aside(x, y, begins=not len(before))
+        before, of = self._before(source, seq), self._marks[source]
+        self._show_again(before, np.full(len(before), UNLABELLED, np.int32), of)
+        slot = self._aside(x, y, of, begins=not len(before))
         self._kind[slot], self._source[slot] = LATE, source
         self._seq[slot], self._sample[slot] = seq, sample
         self._last_s = time.monotonic()

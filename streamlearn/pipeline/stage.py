@@ -112,6 +112,11 @@ class PartStage(Stage):
         self._turn, self._rests = _turn(part.options), False
         self._origin = [ring.column(name) for name in Origin._fields] if part.follows else None
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that the part reads side by side."""
+        return tuple(self._wires.reads)
+
     def work(self, block: Block) -> None:
         """Learn from fresh rows, or only respond where frozen; late rows learn what they can."""
         start, stop, first = block

@@ -154,7 +154,11 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"k": 1, "memory_rows": 3},
         {"index": "approximate", "look_share": 0.3},
     ),
-    "standardize": ({"memory_rows": 20},),
+    "standardize": (
+        {"memory_rows": 20},
+        {"patience_rows": 10, "limit": 1.0},
+        {"per": "stream", "patience_rows": 30, "memory_rows": 40, "limit": 2.0},
+    ),
 }
 """Options besides the defaults under which a part has to keep its promises too."""
 

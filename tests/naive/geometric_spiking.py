@@ -42,11 +42,14 @@ class GeometricSpiking:
         self.target = (net.cells % H).astype(np.int64)
         self.delay = (net.cells // H).astype(np.int64)
         self.source = np.repeat(np.arange(len(net.first) - 1), np.diff(net.first))
-        self.theta = np.full(H, options.threshold)
+        self.theta = net.thresholds.astype(np.float64)
+        self.refractory = net.refractory
         self.buckets = net.buckets
         self.units, self.edges = H, E
         self.inputs = len(net.first) - 1 - H - options.clocks
-        self.plastic = np.flatnonzero(self.source >= self.inputs) if options.stdp != "off" else []
+        plastic = np.flatnonzero(self.source >= self.inputs)
+        by_target = plastic[np.argsort(self.target[plastic], kind="stable")]
+        self.plastic = by_target if options.stdp != "off" else []
         self.past: dict[int, Past] = {}
         self.counts, self.figures = np.zeros(3), np.zeros(3)
         self.usage = np.ones(H)
@@ -124,7 +127,7 @@ class GeometricSpiking:
     def fire(self, past: Past, j: int, t: int) -> None:
         """Unit j fires."""
         self.spikes.append((t, j))
-        past.free[j] = past.t + max(1, self.steps(self.options.refractory_ms))
+        past.free[j] = past.t + self.refractory[j]
         if self.options.reset == "subtract":
             past.f[j] -= self.theta[j]
         elif self.options.reset == "zero":

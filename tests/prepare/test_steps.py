@@ -15,7 +15,7 @@ from naive import unit_norm as naive_unit_norm
 from numpy.typing import ArrayLike
 
 from streamlearn.errors import ConfigError
-from streamlearn.part import F32, Place, Rows
+from streamlearn.part import F32, Origin, Place, Rows
 from streamlearn.prepare import STEPS
 from streamlearn.schema import read_section, resolve
 
@@ -31,6 +31,8 @@ VARIANTS = [
     ("unit_norm", {"length": 28.0}),
     ("standardize", {}),
     ("standardize", {"memory_rows": 20, "clip": 3.0}),
+    ("standardize", {"limit": 1.5, "patience_rows": 10}),
+    ("standardize", {"limit": 0.0, "per": "stream"}),
 ]
 LARGEST = np.finfo(np.float32).max
 ROWS = hnp.arrays(
@@ -74,8 +76,8 @@ def test_any_finite_row_gives_a_finite_row_as_the_twin_does(
     out, expected = learn(fast, x), learn(slow, x)
     assert np.isfinite(out).all()
     np.testing.assert_allclose(out, expected, rtol=2e-6, atol=1e-38)
-    for key, array in fast.arrays().items():
-        np.testing.assert_allclose(array, slow.arrays()[key], rtol=1e-6)
+    for key, array in slow.arrays().items():
+        np.testing.assert_allclose(fast.arrays()[key], array, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -162,8 +164,8 @@ def test_standardize_holds_mean_and_variance_far_from_zero() -> None:
     step = build("standardize", 2)
     learn(step, x)
     state = step.arrays()
-    np.testing.assert_allclose(state["mean"], x.mean(axis=0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(state["variance"], x.var(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(state["mean"][0], x.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(state["variance"][0], x.var(axis=0, dtype=np.float64), rtol=1e-6)
 
 
 def test_standardize_with_memory_follows_a_jump() -> None:
@@ -172,8 +174,131 @@ def test_standardize_with_memory_follows_a_jump() -> None:
     fading, all_rows = build("standardize", 1, memory_rows=100), build("standardize", 1)
     learn(fading, x)
     learn(all_rows, x)
-    assert fading.arrays()["mean"][0] == pytest.approx(10.0, abs=1e-6)
-    assert all_rows.arrays()["mean"][0] == pytest.approx(5.0, abs=1e-9)
+    assert fading.arrays()["mean"][0, 0] == pytest.approx(10.0, abs=1e-6)
+    assert all_rows.arrays()["mean"][0, 0] == pytest.approx(5.0, abs=1e-9)
+
+
+def wild(rows: int, width: int = 2) -> F32:
+    """What a broken sensor sends: 10³⁰, of either sign."""
+    x = np.random.default_rng(9).uniform(-1e30, 1e30, (rows, width))
+    return x.astype(np.float32)
+
+
+def test_standardize_does_not_believe_wild_values_at_once() -> None:
+    """One, or a stretch shorter than `patience_rows`, leaves the statistics as they were."""
+    x = np.random.default_rng(10).normal(3.0, 2.0, (3000, 2)).astype(np.float32)
+    step, calm = build("standardize", 2, patience_rows=500), build("standardize", 2)
+    learn(step, x)
+    learn(calm, x)
+    assert np.abs(learn(step, wild(370))).max() == 8.0
+    assert step.gauges()["far_inputs"] == 1.0
+    for name in ("mean", "variance", "rows"):
+        np.testing.assert_array_equal(step.arrays()[name], calm.arrays()[name])
+    learn(step, x)
+    assert step.gauges()["far_inputs"] == 0.0
+
+
+@pytest.mark.parametrize("before", [0, 1, 70, 5000])
+@pytest.mark.parametrize("size", [1.0, 1e-26], ids=["1e30", "1e4"])
+def test_standardize_is_itself_again_after_a_stretch_of_wild_values(
+    before: int, size: float
+) -> None:
+    """However long it was, and however little was known: within twice `patience_rows`."""
+    x = np.random.default_rng(11).normal(3.0, 2.0, (before + 1200, 2)).astype(np.float32)
+    step = build("standardize", 2, patience_rows=400)
+    learn(step, x[:before])
+    learn(step, wild(10_000) * np.float32(size))
+    learn(step, x[before : before + 800])
+    out = learn(step, x[before + 800 :])
+    np.testing.assert_allclose(out.mean(axis=0), 0.0, atol=0.2)
+    np.testing.assert_allclose(out.std(axis=0), 1.0, atol=0.1)
+
+
+@pytest.mark.parametrize("memory_rows", [0, 100_000])
+@pytest.mark.parametrize("level", [0.0, 1e6], ids=["larger", "larger and elsewhere"])
+def test_standardize_believes_a_new_level_that_stays(memory_rows: int, level: float) -> None:
+    """Values a thousand times as large as in 20,000 rows before: within twice `patience_rows`."""
+    x = np.random.default_rng(12).normal(0.0, 1.0, (21_200, 2)).astype(np.float32)
+    step = build("standardize", 2, patience_rows=400, memory_rows=memory_rows)
+    learn(step, x[:20_000])
+    after = x[20_000:] * np.float32(1000) + np.float32(level)
+    learn(step, after[:800])
+    out = learn(step, after[800:])
+    np.testing.assert_allclose(out.mean(axis=0), 0.0, atol=0.2)
+    np.testing.assert_allclose(out.std(axis=0), 1.0, atol=0.1)
+
+
+def test_standardize_without_a_limit_adds_every_row() -> None:
+    """`limit = 0`: the exact mean and variance of all rows, wild ones among them."""
+    x = np.concatenate([np.random.default_rng(13).normal(size=(2000, 2)), wild(3) * 1e-26])
+    step = build("standardize", 2, limit=0.0)
+    learn(step, x)
+    np.testing.assert_allclose(step.arrays()["variance"][0], x.astype(np.float32).var(axis=0), 1e-5)
+
+
+def test_a_sensor_at_rest_is_not_taken_for_another_level() -> None:
+    """Hours at rest, then movement: it stands as far out as before, and less only as rows mix."""
+    random = np.random.default_rng(14)
+    moves, rests = random.normal(size=(3000, 1)), random.normal(size=(2500, 1)) * 2e-3
+    step = build("standardize", 1, patience_rows=400)
+    learn(step, moves)
+    assert np.abs(learn(step, rests)).max() < 0.1
+    assert learn(step, moves[:300]).std() == pytest.approx(1.3, abs=0.2)
+
+
+def of(streams: ArrayLike, slots: ArrayLike, begins: ArrayLike) -> Origin:
+    """Where rows come from; the device does not matter."""
+    number = np.ascontiguousarray(streams, np.int32)
+    slot = np.ascontiguousarray(slots, np.int32)
+    return Origin(slot, np.ascontiguousarray(begins, np.uint8), number, number)
+
+
+def test_standardize_keeps_streams_apart_as_the_twin_does() -> None:
+    """Each stream has its own statistics; they outlast a gap, and go when another takes the slot.
+
+    A row shown aside is seen as its stream's rows are, or as those of all if that is gone.
+    """
+    random = np.random.default_rng(15)
+    kind = resolve(STEPS["standardize"])
+    place = Place(width_in=3, shape_in=(3,), classes=2, seed=1, live=2)
+    options = kind.Options(step="standardize", per="stream", limit=2.0, patience_rows=20)
+    fast, slow = kind(options, place), naive_standardize.Standardize(options, place)
+    owners = {0: 7, 1: 8}
+    for turn in range(300):
+        slot = int(random.integers(2))
+        if turn == 200:
+            slot, owners[1] = 1, 9
+        x = random.normal(10.0 * owners[slot], owners[slot], (1, 3)).astype(np.float32)
+        begins = [turn % 50 == 0]
+        rows = [
+            Rows(x, np.zeros_like(x), np.full(1, -1, np.int32), turn, origin=where)
+            for where in [of([owners[slot]], [slot], begins)] * 2
+        ]
+        fast.learn(rows[0])
+        slow.learn(rows[1])
+        np.testing.assert_allclose(rows[0].out, rows[1].out, rtol=1e-6)
+    assert set(slow.streams) == {0, 1}
+    for key, array in slow.arrays().items():
+        np.testing.assert_allclose(fast.arrays()[key], array, rtol=1e-6)
+    assert fast.arrays()["mean"][:, 0] == pytest.approx([70, 90, 78], abs=6)
+    aside = of([7, 9, 8], [2, 2, 2], [1, 1, 1])
+    x = np.full((3, 3), 75.0, np.float32)
+    shown = [Rows(x, np.zeros_like(x), np.full(3, -1, np.int32), 300, origin=aside) for _ in "ab"]
+    before = {key: array.copy() for key, array in fast.arrays().items()}
+    fast.follow(shown[0])
+    slow.follow(shown[1])
+    np.testing.assert_allclose(shown[0].out, shown[1].out, rtol=1e-6)
+    assert shown[0].out[0, 0] > 0 > shown[0].out[1, 0]
+    for key, array in before.items():
+        np.testing.assert_array_equal(fast.arrays()[key], array)
+
+
+def test_standardize_of_every_stream_has_a_bound() -> None:
+    """What would not fit into 1 GiB is refused with the way out."""
+    kind = resolve(STEPS["standardize"])
+    place = Place(width_in=1 << 20, shape_in=(1 << 20,), classes=2, seed=1, live=64)
+    with pytest.raises(ConfigError, match=r"per: .* take 3\.8 GB.*stream\.live smaller"):
+        kind(kind.Options(step="standardize", per="stream"), place)
 
 
 def test_standardize_gives_zero_where_nothing_varies() -> None:
@@ -183,7 +308,7 @@ def test_standardize_gives_zero_where_nothing_varies() -> None:
     x[:, 1] += np.arange(50)
     out = learn(step, x)
     assert not out[:, 0].any()
-    assert step.gauges() == {"constant_inputs": 0.5}
+    assert step.gauges() == {"constant_inputs": 0.5, "far_inputs": 0.0}
     assert not learn(step, [[5.0, 1e7]])[0, 0]
     assert learn(step, [[5.0, 1e7]])[0, 0] != 0.0
 

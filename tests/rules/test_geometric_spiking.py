@@ -66,6 +66,62 @@ def test_a_plane_front_comes_from_the_units_own_direction() -> None:
     assert sorted(spikes_of(part, pixel(5))) == sorted(zip(due, range(20), strict=True))
 
 
+def test_strips_lie_evenly_without_chance() -> None:
+    """Strips of one direction are side by side, all around the middle; no seed moves them."""
+    strips = {"layout": "strips", "units": 12, "directions": 4, "spacing": 2.0, "input_spread": 0.0}
+    part, other = network(**PLAIN | strips), network(seed=9, **PLAIN | strips)
+    np.testing.assert_array_equal(part.arrays()["weights"], other.arrays()["weights"])
+    nodes = part.nodes()
+    for k in range(4):
+        angle = 2 * np.pi * (k + 0.5) / 4
+        along, across = (np.cos(angle), np.sin(angle)), np.array([-np.sin(angle), np.cos(angle)])
+        centres = 3.5 + np.array([-2.0, 0.0, 2.0])[:, None] * across
+        np.testing.assert_allclose(nodes.units[3 * k : 3 * k + 3], centres, atol=1e-9)
+        np.testing.assert_allclose(nodes.directions[3 * k : 3 * k + 3], [along] * 3, atol=1e-9)
+
+
+def test_a_gaussian_reaches_further_along_a_unit_than_across_it() -> None:
+    """Weights fall off by sigma across and sigma_along; what is left out is below the cutoff."""
+    shape = {"sigma": 1.0, "sigma_along": 4.0, "cutoff": 0.1, "input_spread": 0.0, "units": 1}
+    part = network(**PLAIN | {"layout": "front", "latency_ms": 30.0} | shape)
+    nodes = part.nodes()
+    away, u = nodes.inputs - nodes.units[0], nodes.directions[0]
+    along, across = away @ u, away @ np.array([-u[1], u[0]])
+    due = np.exp(-(across**2) / 2 - along**2 / 32)
+    np.testing.assert_allclose(np.sort(part.arrays()["weights"]), np.sort(due[due >= 0.1]), 1e-5)
+
+
+def test_rods_hear_along_their_length_and_deep_ones_fire_once() -> None:
+    """A signal comes to a rod's nearest point; deep units fire by their depth, once a window."""
+    rods = {"layout": "rods", "rod": 4.0, "depth": 1.0, "deep": 5, "deep_to": 30.0, "speed": 0.5}
+    part = network(**PLAIN | rods | {"threshold": 0.1, "deep_threshold": 0.1})
+    nodes = part.nodes()
+    ends = nodes.units + 2.0 * np.stack([-nodes.directions, nodes.directions])
+    for at in (0, 30):
+        points = np.linspace(ends[0], ends[1], 4001)
+        near = np.linalg.norm(points - nodes.inputs[at], axis=2).min(axis=0)
+        way = np.sqrt(near**2 + nodes.depths**2)
+        steps = {unit: step for step, unit in spikes_of(part, pixel(at))}
+        for j in np.flatnonzero(2 + way / 0.5 < 59):
+            assert abs(steps[int(j)] - (2 + way[j] / 0.5)) < 0.6
+    raster = spikes_of(part, pictures(1, share=1.0))
+    counts = np.bincount([unit for _, unit in raster], minlength=20)
+    assert counts[:15].min() > 1
+    assert counts[15:].max() == 1
+    assert nodes.depths[15:].tolist() == pytest.approx([1.0, 8.25, 15.5, 22.75, 30.0])
+
+
+def test_edges_from_deep_units_alone() -> None:
+    """With recurrent_from = "deep" every edge between units goes from a deep one to another."""
+    options = options_of(layout="rods", deep=3, p_recurrent=1.0, recurrent_from="deep", stdp="kept")
+    net, _ = new_net(options, place((4, 4)))
+    source = np.repeat(np.arange(len(net.first) - 1), np.diff(net.first)) - 16
+    target = (net.cells % 20).astype(int)[source >= 0]
+    assert len(target) == len(net.targets) == 3 * 17
+    assert set(source[source >= 0].tolist()) == {17, 18, 19}
+    assert set(target.tolist()) == set(range(17))
+
+
 def test_a_node_that_has_just_fired_ignores_what_arrives() -> None:
     """The first effective arrival wins: signals within the refractory time add nothing later."""
     shape, spread = (1, 12), {"threshold": 0.7, "speed": 0.5, "window_ms": 40.0}

@@ -313,6 +313,7 @@ def test_rows_without_variance_teach_nothing() -> None:
     np.testing.assert_array_equal(part.arrays()["weights"], weights)
     np.testing.assert_array_equal(part.arrays()["clock"][1:], before[1:])
     assert (surprise == 0).all()
+    assert part.gauges()["blank_share"] == pytest.approx(8 / 208)
 
 
 @pytest.mark.parametrize("changed", EVERY, ids=str)

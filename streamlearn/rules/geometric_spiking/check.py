@@ -11,6 +11,7 @@ from streamlearn.rules.only import Table, above, among, either, idle, only
 
 MOST_BYTES: Final = 1 << 30
 
+_FREE: Final = ("plane", "front", "strips", "rods")
 _PLASTIC: Final = among("stdp", "row", "kept")
 _RECURRENT: Final = either(above("p_recurrent", 0), among("layout", "blocks"))
 _RANGED: Final = among("coding", "latency", "signed", "population")
@@ -19,7 +20,13 @@ _DRAWN: Final = either(
 )
 _ONLY: Final[Table] = (
     only("blocks", "p_within", "p_between", beside=among("layout", "blocks")),
-    only("p_input", "p_recurrent", beside=among("layout", "plane", "front")),
+    only("p_input", "p_recurrent", beside=among("layout", *_FREE)),
+    only("directions", "spacing", beside=among("layout", "strips")),
+    only("rod", "depth", "deep", beside=among("layout", "rods")),
+    only("deep_to", "deep_threshold", "deep_refractory_ms", beside=above("deep", 0)),
+    only("recurrent_from", beside=above("deep", 0)),
+    only("sigma_along", "cutoff", beside=above("sigma", 0)),
+    only("sigma_along", beside=among("layout", "front", "strips")),
     only("recurrent_speed", "recurrent_weight", beside=_RECURRENT),
     only("input_spread", beside=among("input_weights", "positive")),
     only("excitatory_share", beside=_DRAWN),
@@ -64,6 +71,13 @@ def check(options: Options) -> None:
             f'low: expected 0 or more beside coding = "signed", which takes sizes, got '
             f"{options.low:g}; leave it out"
         )
+    if options.layout == "strips" and options.units % options.directions:
+        lines.append(
+            f"directions: expected a divisor of units = {options.units}, got {options.directions}; "
+            "every direction has as many strips"
+        )
+    if options.deep >= options.units:
+        lines.append(f"deep: expected below units = {options.units}, got {options.deep}")
     if options.blocks > options.units:
         lines.append(
             f"blocks: expected at most units = {options.units}, got {options.blocks}; a block has "

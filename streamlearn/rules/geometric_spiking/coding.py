@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from streamlearn.kernels import inlined
-from streamlearn.part import F32
-from streamlearn.rules.geometric_spiking.state import ACTIVE, POPULATION, SIGNED, Setting
+from streamlearn.kernels import inlined, kernel
+from streamlearn.part import F32, I32
+from streamlearn.rules.geometric_spiking.state import ACTIVE, POPULATION, SIGNED, Plain, Setting
 
 NEVER: Final = -1
 LEAST_RESPONSE: Final = 0.1
@@ -55,3 +55,11 @@ def spike_of(setting: Setting, x: F32, node: int) -> int:
     else:
         value = np.float64(x[node])
     return _at(setting, min(max((value - setting.low) * setting.scale, 0.0), 1.0))
+
+
+@kernel
+def hear(x: F32, numbers: Plain, steps: I32) -> None:
+    """Write steps [N] at which input nodes fire for the row x [D]; numbers are a `Setting`."""
+    setting = Setting(*numbers)
+    for node in range(steps.shape[0]):
+        steps[node] = spike_of(setting, x, node)

@@ -93,7 +93,7 @@ def _touched(line: F32) -> bool:
 def _reset(module: Module, now: Now, j: int, t: int) -> None:
     """Unit j has fired at step t."""
     kind = module.setting.reset
-    now.free[j] = t + module.setting.refractory
+    now.free[j] = t + module.net.refractory[j]
     if kind == SUBTRACT:
         now.fast[j] -= module.net.thresholds[j]
     elif kind != NONE:
@@ -156,6 +156,7 @@ def _move(
         waves = stdp.launch(module, now, module.setting.inputs + clock, t, waves)
         clock += 1
     waves = min(waves, now.waves.shape[1])
+    stdp.refresh(module, now, t)
     kept, arrived = stdp.deliver(module, now, t, waves)
     return kept, clock, arrived
 
@@ -164,10 +165,10 @@ def _move(
 def _sample(module: Module, taken: int, t: int) -> int:
     """Read the weights at all times up to t; returns how many were read."""
     net, scratch = module.net, module.scratch
-    P, base = scratch.work.shape[0], net.first[module.setting.inputs]
+    P = scratch.work.shape[0]
     while taken < net.sample_steps.shape[0] and net.sample_steps[taken] <= t:
         for e in range(P):
-            scratch.code[taken * P + e] = scratch.work[e] - net.weights[base + e]
+            scratch.code[taken * P + e] = scratch.work[e] - scratch.begun[e]
         taken += 1
     return taken
 
@@ -207,7 +208,8 @@ def _clear(module: Module, now: Now, slot: int) -> None:
         now.fast[j] = now.slow[j] = now.after[j] = 0
         now.free[j] = now.after_step[j] = 0
     for e in range(now.before.shape[0]):
-        now.before[e] = now.before_step[e] = 0
+        now.before[e] = 0
+    now.before_from[0] = 0
     module.past.until[slot] = 0
     module.past.under_way[slot] = 0
 
@@ -257,9 +259,7 @@ def _hand_on(module: Module, now: Now, slot: int, waves: int, last: int) -> None
 @inlined
 def _settle(there: int | None, module: Module, now: Now) -> None:
     if there is not None:
-        T, decays = module.setting.steps, module.net.decays
-        stdp.settle(now.before, now.before_step, decays[2], T)
-        stdp.settle(now.after, now.after_step, decays[3], T)
+        stdp.settle(module, now, module.setting.steps)
 
 
 @inlined
@@ -277,14 +277,14 @@ def window(module: Module, x: F32, slot: int, begins: bool) -> bool:  # noqa: FB
         past.after[slot],
         past.after_step[slot],
         past.before[slot],
-        past.before_step[slot],
+        past.before_from[slot : slot + 1],
         past.waves[slot],
     )
     if begins or setting.carry == 0:
         _clear(module, now, slot)
     base = module.net.first[setting.inputs]
     for e in range(scratch.work.shape[0]):
-        scratch.work[e] = module.net.weights[base + e]
+        scratch.work[e] = scratch.begun[e] = module.net.weights[base + module.net.into[e]]
     scratch.spikes[0] = 0
     until = _take_up(module, slot, _tick(setting.stdp, module, _hear(module, x)))
     until, waves, last, cut = _go(module, now, until, int(past.under_way[slot]))

@@ -4,7 +4,8 @@
     first_spikes  1 - t_j / T of its first spike at t_j, 0 where it was silent
     path          c_kj spikes of unit j in bin k, smoothed: p_k = exp(-bin / smooth) p_(k-1) + c_k;
                   of every few bins the last one
-    weights       w(t) - w(0) of every plastic edge at the times of sample_ms, side by side
+    weights       w(t) - w(0) of every plastic edge, by target and then by source, at the times of
+                  sample_ms, side by side
 
 Then sign(z) |z|^power, folded to fewer numbers by signed random places, and made of length 1.
 """
@@ -59,10 +60,14 @@ def _smooth(module: Module) -> int:
 @inlined
 def _bend(code: F32, width: int, power: float) -> None:
     """Each of the first numbers with its size to a power: sign(z) |z|^power."""
-    if power != 1.0:
+    if power == 0.5:
+        for i in range(width):
+            code[i] = np.copysign(np.sqrt(abs(code[i])), code[i])
+    elif power != 1.0:
+        exponent = np.float32(power)
         for i in range(width):
             if code[i] != 0:
-                code[i] = np.copysign(abs(np.float64(code[i])) ** power, np.float64(code[i]))
+                code[i] = np.copysign(abs(code[i]) ** exponent, code[i])
 
 
 @inlined

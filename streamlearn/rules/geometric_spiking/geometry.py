@@ -17,8 +17,8 @@ I64 = NDArray[np.int64]
 
 _MARGIN: Final = 0.07
 """Share of the plane along each border in which no unit lies."""
-_LEAST_FACTOR: Final = 1e-3
-"""Input edges that the Gaussian makes weaker than this are left out."""
+_DEEP_SPREAD: Final = 0.11
+"""Share of the plane around its middle, either way, under which deep units lie."""
 
 
 class Nodes(NamedTuple):
@@ -29,7 +29,9 @@ class Nodes(NamedTuple):
     units: F64
     """[H, 2]"""
     directions: F64
-    """[H, 2] from where a unit sees fronts come, of length 1."""
+    """[H, 2] from where a unit sees fronts come, or along which its rod lies, of length 1."""
+    depths: F64
+    """[H] below the plane of inputs."""
     block: I64
     """[H] which block of units, 0 … blocks - 1."""
 
@@ -69,24 +71,48 @@ def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def places(options: Options, place: Place) -> Nodes:
-    """Inputs at the points of their grid, units anywhere between them."""
+    """Inputs at the points of their grid, units anywhere between them, or where the layout says."""
     random = generator(place.seed)
     rows, columns = grid_of(place.shape_in)
-    channels = place.shape_in[2] if len(place.shape_in) == 3 else 1
-    if len(place.shape_in) == 4:
-        channels = place.shape_in[3]
+    channels = place.shape_in[-1] if len(place.shape_in) > 2 else 1
     at = np.arange(place.width_in) // channels % (rows * columns)
     inputs = np.stack([at // columns, at % columns], axis=1).astype(np.float64)
     extent = np.array([rows - 1.0, columns - 1.0])
     H = options.units
     units = extent * random.uniform(_MARGIN, 1 - _MARGIN, (H, 2))
     angle = random.uniform(0.0, 2 * np.pi, H)
+    directions = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    depths = np.zeros(H)
+    if options.layout == "strips":
+        units, directions = _strips(options, extent / 2)
+    if options.layout == "rods":
+        depths[:] = options.depth
+        below = slice(H - options.deep, H)
+        depths[below] = np.linspace(options.depth, options.deep_to, options.deep)
+        units[below] = extent * random.uniform(
+            0.5 - _DEEP_SPREAD, 0.5 + _DEEP_SPREAD, (options.deep, 2)
+        )
     return Nodes(
         inputs=np.repeat(inputs, nodes_a_number(options), axis=0),
         units=units,
-        directions=np.stack([np.sin(angle), np.cos(angle)], axis=1),
+        directions=directions,
+        depths=depths,
         block=np.arange(H) * options.blocks // H,
     )
+
+
+def _strips(options: Options, middle: F64) -> tuple[F64, F64]:
+    """Centres and directions [H, 2]: strips side by side across each of the directions."""
+    K, each = options.directions, options.units // options.directions
+    angle = np.repeat(2 * np.pi * (np.arange(K) + 0.5) / K, each)
+    offset = np.tile((np.arange(each) - (each - 1) / 2) * options.spacing, K)
+    directions = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return middle + offset[:, None] * _across(directions), directions
+
+
+def _across(directions: F64) -> F64:
+    """Directions turned by a right angle."""
+    return np.stack([-directions[:, 1], directions[:, 0]], axis=1)
 
 
 def pairs_of(options: Options, place: Place) -> int:
@@ -117,15 +143,9 @@ def _from_inputs(options: Options, seed: int, nodes: Nodes) -> Edges:
     p = options.p_between if options.layout == "blocks" else options.p_input
     N, H = len(nodes.inputs), options.units
     there = random.random((N, H)) < p
-    away = nodes.inputs[:, None] - nodes.units
-    factor = np.ones((N, H))
+    length, factor = _reach(options, nodes)
     if options.sigma > 0:
-        factor = np.exp(-(away**2).sum(axis=2) / (2 * options.sigma**2))
-        there &= factor >= _LEAST_FACTOR
-    if options.layout == "front":
-        length = (away * nodes.directions).sum(axis=2)
-    else:
-        length = np.sqrt((away**2).sum(axis=2))
+        there &= factor >= options.cutoff
     if options.input_weights == "signed":
         weight = _signed(random, options, (N, H))
     else:
@@ -133,6 +153,22 @@ def _from_inputs(options: Options, seed: int, nodes: Nodes) -> Edges:
     latency = options.latency_ms + length / options.speed + _jitter(random, options, (N, H))
     source, target = np.nonzero(there)
     return Edges(source, target, latency[there], (options.input_weight * factor * weight)[there])
+
+
+def _reach(options: Options, nodes: Nodes) -> tuple[F64, F64]:
+    """Length of the way from each input to each unit [N, H], and what the Gaussian leaves of it."""
+    away = nodes.inputs[:, None] - nodes.units
+    along = (away * nodes.directions).sum(axis=2)
+    across = (away * _across(nodes.directions)).sum(axis=2)
+    factor = np.ones(along.shape)
+    if options.sigma > 0:
+        wide = options.sigma_along or options.sigma
+        factor = np.exp(-(across**2) / (2 * options.sigma**2) - along**2 / (2 * wide**2))
+    if options.layout in {"front", "strips"}:
+        return along, factor
+    rod = options.rod if options.layout == "rods" else 0.0
+    beyond = np.maximum(np.abs(along) - rod / 2, 0.0)
+    return np.sqrt(beyond**2 + across**2 + nodes.depths**2), factor
 
 
 def _from_clocks(options: Options, seed: int, nodes: Nodes) -> Edges:
@@ -155,7 +191,11 @@ def _between_units(options: Options, seed: int, nodes: Nodes) -> Edges:
         same = nodes.block[:, None] == nodes.block
         chance = np.where(same, options.p_within, options.p_between)
     there = (random.random(shape) < chance) & ~np.eye(options.units, dtype=bool)
-    length = np.sqrt(((nodes.units[:, None] - nodes.units) ** 2).sum(axis=2))
+    if options.recurrent_from == "deep":
+        there[: options.units - options.deep] = False
+        there[:, options.units - options.deep :] = False
+    at = np.column_stack([nodes.units, nodes.depths])
+    length = np.sqrt(((at[:, None] - at) ** 2).sum(axis=2))
     latency = length / options.recurrent_speed + _jitter(random, options, shape)
     weight = options.recurrent_weight * _signed(random, options, shape)
     source, target = np.nonzero(there)

@@ -29,7 +29,7 @@ def _keep(there: int | None, module: Module) -> None:
     if there is not None and module.setting.stdp == 1:
         base = module.net.first[module.setting.inputs]
         for e in range(module.scratch.work.shape[0]):
-            module.net.weights[base + e] = module.scratch.work[e]
+            module.net.weights[base + module.net.into[e]] = module.scratch.work[e]
 
 
 @inlined

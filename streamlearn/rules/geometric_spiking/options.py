@@ -17,13 +17,69 @@ class GeometricSpikingOptions(LayerOptions, frozen=True, kw_only=True):
 
     # Geometry
     layout: Annotated[
-        Literal["plane", "front", "blocks"],
+        Literal["plane", "front", "strips", "rods", "blocks"],
         Meta(
             description="plane: units lie among the inputs, latency by distance; front: each lies "
-            "far off and sees a plane front along its own direction; blocks: as plane, with edges "
-            "by a stochastic block model."
+            "far off and sees a plane front along its own direction; strips: as front, evenly in "
+            "all directions, without chance; rods: units are straight rods under the plane; "
+            "blocks: as plane, with edges by a stochastic block model."
         ),
     ] = "front"
+    directions: Annotated[
+        int,
+        Meta(ge=1, le=65536, description="Directions, in each units / directions strips (strips)."),
+    ] = 20
+    spacing: Annotated[
+        float,
+        Meta(
+            gt=0.0,
+            le=1e6,
+            description="From strip to strip (strips).",
+            extra={"unit": "grid steps"},
+        ),
+    ] = 2.5
+    rod: Annotated[
+        float,
+        Meta(ge=0.0, le=1e6, description="Length of a rod (rods).", extra={"unit": "grid steps"}),
+    ] = 16.0
+    depth: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e6,
+            description="How far below the inputs rods lie (rods).",
+            extra={"unit": "grid steps"},
+        ),
+    ] = 0.5
+    deep: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65536,
+            description="How many units, the last ones, lie deeper, under the middle (rods).",
+        ),
+    ] = 0
+    deep_to: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e6,
+            description="Depth of the deepest; they go down evenly (deep).",
+            extra={"unit": "grid steps"},
+        ),
+    ] = 14.0
+    deep_threshold: Annotated[
+        float, Meta(gt=0.0, le=1e6, description="At which these fire (deep).")
+    ] = 0.5
+    deep_refractory_ms: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e5,
+            description="Refractory time of these (deep).",
+            extra={"unit": "ms"},
+        ),
+    ] = 300.0
     blocks: Annotated[
         int, Meta(ge=1, le=65536, description="Blocks of units beside that of inputs (blocks).")
     ] = 1
@@ -39,6 +95,9 @@ class GeometricSpikingOptions(LayerOptions, frozen=True, kw_only=True):
     p_recurrent: Annotated[
         float, Meta(ge=0.0, le=1.0, description="Chance of an edge from unit to unit.")
     ] = 0.0
+    recurrent_from: Annotated[
+        Literal["all", "deep"], Meta(description="Which units have edges to other units.")
+    ] = "all"
     speed: Annotated[
         float,
         Meta(
@@ -85,6 +144,23 @@ class GeometricSpikingOptions(LayerOptions, frozen=True, kw_only=True):
             extra={"unit": "grid steps"},
         ),
     ] = 4.5
+    sigma_along: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e6,
+            description="Its width along the unit's direction (front, strips); 0: sigma.",
+            extra={"unit": "grid steps"},
+        ),
+    ] = 0.0
+    cutoff: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            lt=1.0,
+            description="Edges from inputs that it makes weaker than this share are left out.",
+        ),
+    ] = 1e-3
     input_weights: Annotated[
         Literal["signed", "positive"],
         Meta(

@@ -9,7 +9,8 @@ from streamlearn.part import F32, I32, UNLABELLED, Arrays, Place, Rows, alone
 from streamlearn.rules.base import Rule
 from streamlearn.rules.geometric_spiking import learning
 from streamlearn.rules.geometric_spiking.check import check
-from streamlearn.rules.geometric_spiking.geometry import Nodes, places
+from streamlearn.rules.geometric_spiking.coding import hear
+from streamlearn.rules.geometric_spiking.geometry import Edges, Nodes, places
 from streamlearn.rules.geometric_spiking.options import GeometricSpikingOptions
 from streamlearn.rules.geometric_spiking.start import (
     new_net,
@@ -166,6 +167,20 @@ class GeometricSpiking(Rule):
         """Where inputs and units are in space, for pictures."""
         return places(self.options, self.place)
 
+    def edges(self) -> Edges:
+        """All edges as they are now, for pictures: inputs' first, then clocks', then units'."""
+        net, units = self._net, self.options.units
+        source = np.repeat(np.arange(len(net.first) - 1), np.diff(net.first))
+        latency_ms = (net.cells // units).astype(np.float64) * self.options.step_ms
+        target = (net.cells % units).astype(np.int64)
+        return Edges(source, target, latency_ms, net.weights.astype(np.float64))
+
+    def hear(self, x: F32) -> I32:
+        """The step at which each input node [N] fires for a row x [D], -1 for never."""
+        steps = np.zeros(self._setting.inputs, np.int32)
+        hear(np.array(x, np.float32), tuple(self._setting), steps)
+        return steps
+
     def _new_past(self, slots: int) -> Past:
         return new_past(self.options, self._net, self._facts.beyond, slots)
 
@@ -219,7 +234,7 @@ class GeometricSpiking(Rule):
         quantiles = {"weight_p10": low, "weight_p50": half, "weight_p90": high}
         named = {name: float(value) for name, value in quantiles.items()}
         if self.options.stdp == "kept":
-            named |= changes(net.birth, plastic)
+            named |= changes(net.birth, plastic[net.into])
         return named
 
     def cost(self) -> int:

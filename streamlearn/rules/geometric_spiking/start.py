@@ -60,9 +60,17 @@ def clock_steps_of(options: Options) -> I32:
     return np.rint(times / options.step_ms).astype(np.int32)
 
 
-def refractory_of(options: Options) -> int:
-    """R in steps; at least one, as a unit fires once a step."""
-    return max(1, steps_of(options, options.refractory_ms))
+def refractory_of(options: Options) -> I32:
+    """[H] R in steps; at least one, as a unit fires once a step."""
+    steps = np.full(options.units, steps_of(options, options.refractory_ms), np.int32)
+    steps[options.units - options.deep :] = steps_of(options, options.deep_refractory_ms)
+    return np.maximum(steps, 1)
+
+
+def _thresholds(options: Options) -> F32:
+    theta = np.full(options.units, options.threshold, np.float32)
+    theta[options.units - options.deep :] = options.deep_threshold
+    return theta
 
 
 def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
@@ -75,7 +83,7 @@ def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
     delays = np.maximum(steps, 1)
     in_time = delays < window_of(options) if options.between == "reset" else delays > 0
     check_window(options, delays[drawn.source < place.width_in * nodes_a_number(options)])
-    ratio = refractory_of(options) / delays
+    ratio = refractory_of(options)[drawn.target] / delays
     facts = Facts(
         beyond=int(delays[in_time].max(initial=0)) + math.ceil(coding_steps_of(options)),
         ratios=_quantiles(ratio),
@@ -103,14 +111,16 @@ def _ordered(options: Options, place: Place, drawn: Edges, delays: NDArray[np.in
     into = np.argsort(target[plastic], kind="stable").astype(np.int32)
     return Net(
         weights=weights,
-        thresholds=np.full(H, options.threshold, np.float32),
+        thresholds=_thresholds(options),
+        refractory=refractory_of(options),
         cells=(delays * H + target).astype(np.uint32),
         first=first,
         targets=target[plastic].astype(np.int32),
         delays=delays[plastic].astype(np.int32),
-        into_first=np.searchsorted(target[plastic][into], np.arange(H + 1)).astype(np.int32),
+        places=np.argsort(into).astype(np.int32),
         into=into,
-        birth=weights[plastic].copy(),
+        into_first=np.searchsorted(target[plastic][into], np.arange(H + 1)).astype(np.int32),
+        birth=weights[plastic][into],
         bounds=_bounds(options),
         clock_steps=clock_steps_of(options),
         sample_steps=sample_steps_of(options),
@@ -194,7 +204,6 @@ def setting_of(options: Options, place: Place) -> Setting:
         a_minus=options.a_minus,
         inputs=place.width_in * nodes_a_number(options),
         steps=window_of(options),
-        refractory=refractory_of(options),
         balance=options.balance * _area_ratio(options),
         reset=_RESETS.index(options.reset),
         carry=int(options.between == "carry"),
@@ -219,7 +228,7 @@ def new_past(options: Options, net: Net, beyond: int, slots: int) -> Past:
     """Nothing has happened yet in so many streams."""
     H, P, carried = options.units, len(net.into), options.between == "carry"
     waves = 2 * options.max_spikes + options.clocks if options.stdp != "off" else 0
-    wanted = 4.0 * slots * (3 * H + 2 * H + beyond * H * carried + 2 * P + 3 * waves)
+    wanted = 4.0 * slots * (3 * H + 2 * H + beyond * H * carried + P + 3 * waves)
     check_room(
         "between: what is kept of streams",
         wanted,
@@ -235,7 +244,7 @@ def new_past(options: Options, net: Net, beyond: int, slots: int) -> Past:
         after=np.zeros((slots, H), floats),
         after_step=np.zeros((slots, H), ints),
         before=np.zeros((slots, P), floats),
-        before_step=np.zeros((slots, P), ints),
+        before_from=np.zeros(slots, ints),
         waves=np.zeros((slots, 3, waves), ints),
         under_way=np.zeros(slots, ints),
     )
@@ -262,6 +271,7 @@ def new_scratch(options: Options, net: Net, beyond: int) -> Scratch:
         spike_unit=np.zeros(options.max_spikes, np.int32),
         spikes=np.zeros(1, np.int64),
         work=np.zeros(P, np.float32),
+        begun=np.zeros(P, np.float32),
         code=np.zeros(W, np.float32),
         fires=np.zeros(H, np.int32),
     )

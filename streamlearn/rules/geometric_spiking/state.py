@@ -38,21 +38,25 @@ class Net(NamedTuple):
     """[E]"""
     thresholds: F32
     """[H] theta"""
+    refractory: I32
+    """[H] R in steps"""
     cells: U32
     """[E] latency times H, plus the target: how far on in the calendar a signal arrives; unsigned,
     so that no compiled code looks for places counted from the end."""
     first: I32
     """[N + C + H + 1] first edge of each source."""
     targets: I32
-    """[P]"""
+    """[P] of plastic edges, in the order of signals, by source and latency."""
     delays: I32
     """[P] steps"""
-    into_first: I32
-    """[H + 1] first place in `into` of each unit."""
+    places: I32
+    """[P] where each of these stands in the order of spikes, by target."""
     into: I32
-    """[P] plastic edges by their target."""
+    """[P] the other way round: from the order of spikes to that of signals."""
+    into_first: I32
+    """[H + 1] first plastic edge of each target, in the order of spikes."""
     birth: F32
-    """[P] weights at the start."""
+    """[P] weights at the start, in the order of spikes."""
     bounds: F32
     """[2, 2] lowest and highest weight of edges that began above and below zero."""
     clock_steps: I32
@@ -86,9 +90,10 @@ class Past(NamedTuple):
     after_step: I32
     """[S, H] step of which it is."""
     before: F32
-    """[S, P] trace of signals that arrived along an edge."""
-    before_step: I32
-    """[S, P]"""
+    """[S, P] trace of signals that arrived along an edge, in the order of spikes: x at step t is
+    before exp(-(t - before_from) / tau_plus), so that time alone changes none."""
+    before_from: I32
+    """[S]"""
     waves: I32
     """[S, 3, 2M + C] spikes under way along plastic edges: source, step, the next edge to reach."""
     under_way: I32
@@ -119,7 +124,6 @@ class Setting(NamedTuple):
     """N"""
     steps: int
     """T"""
-    refractory: int
     balance: float
     reset: int
     carry: int
@@ -155,7 +159,9 @@ class Scratch(NamedTuple):
     spikes: I64
     """[1] how many."""
     work: F32
-    """[P] plastic weights as they move."""
+    """[P] plastic weights as they move, in the order of spikes."""
+    begun: F32
+    """[P] these as the window began."""
     code: F32
     """[W] the encoding before it is folded."""
     fires: I32
@@ -177,7 +183,7 @@ class Now(NamedTuple):
     after: F32
     after_step: I32
     before: F32
-    before_step: I32
+    before_from: I32
     waves: I32
 
 

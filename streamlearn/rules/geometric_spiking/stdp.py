@@ -11,49 +11,52 @@ A spike goes along its edges as a wave, from the shortest latency to the longest
 carries the weight that the edge has when it arrives.
 """
 
+import numpy as np
+
 from streamlearn.kernels import inlined
-from streamlearn.part import F32, I32
 from streamlearn.rules.geometric_spiking.state import MINUS, PLUS, Module, Net, Now
 
-
-@inlined
-def _bounded(net: Net, edge: int, weight: float) -> float:
-    """The weight within the bounds of the edge."""
-    born = 0 if net.birth[edge] >= 0 else 1
-    return float(min(max(weight, net.bounds[born, 0]), net.bounds[born, 1]))
+_FADED = np.float32(1e-20)
+"""Traces are written anew, as of now, before they have decayed by more than this."""
 
 
 @inlined
-def _room(net: Net, soft: float, edge: int, weight: float, side: int) -> float:
-    """Factor of a step towards the lower (0) or upper (1) bound; 1 without soft ones."""
-    if soft == 0.0:
-        return 1.0
-    born = 0 if net.birth[edge] >= 0 else 1
-    return float(abs(net.bounds[born, side] - weight) * soft)
+def _bound(net: Net, place: int, side: int) -> np.float32:
+    """Lowest (0) or highest (1) weight of an edge."""
+    return net.bounds[0, side] if net.birth[place] >= 0 else net.bounds[1, side]  # type: ignore[no-any-return]
+
+
+@inlined
+def refresh(module: Module, now: Now, t: int) -> None:
+    """Write traces of signals anew, as of step t, where they have faded far."""
+    faded = module.net.decays[PLUS, t - now.before_from[0]]
+    if faded < _FADED:
+        for place in range(now.before.shape[0]):
+            now.before[place] *= faded
+        now.before_from[0] = t
 
 
 @inlined
 def _fall(module: Module, now: Now, edge: int, t: int) -> None:
     """Lower the weight by what its unit fired before."""
-    net, a = module.net, module.setting.a_minus
-    j = net.targets[edge]
+    net, work, a = module.net, module.scratch.work, module.setting.a_minus
+    j, place = net.targets[edge], net.places[edge]
     if a > 0.0 and now.after[j] > 0:
-        y = now.after[j] * net.decays[MINUS, t - now.after_step[j]]
-        w = module.scratch.work[edge]
-        step = a * y * _room(net, module.setting.soft, edge, w, 0)
-        module.scratch.work[edge] = _bounded(net, edge, w - step)
+        lowest = _bound(net, place, 0)
+        step = a * now.after[j] * net.decays[MINUS, t - now.after_step[j]]
+        if module.setting.soft > 0.0:
+            step *= (work[place] - lowest) * module.setting.soft
+        work[place] = max(np.float32(work[place] - step), lowest)
 
 
 @inlined
 def _reach(module: Module, now: Now, edge: int, t: int) -> None:
     """A signal comes to the end of its edge at step t: add it to the calendar, move the weight."""
     net, scratch = module.net, module.scratch
-    H = net.thresholds.shape[0]
-    scratch.calendar[t * H + net.targets[edge]] += scratch.work[edge]
+    H, place = net.thresholds.shape[0], net.places[edge]
+    scratch.calendar[t * H + net.targets[edge]] += scratch.work[place]
     _fall(module, now, edge, t)
-    decay = net.decays[PLUS, t - now.before_step[edge]]
-    now.before[edge] = now.before[edge] * decay + 1
-    now.before_step[edge] = t
+    now.before[place] += np.float32(1.0) / net.decays[PLUS, t - now.before_from[0]]
 
 
 @inlined
@@ -90,21 +93,25 @@ def launch(module: Module, now: Now, source: int, t: int, waves: int) -> int:
 @inlined
 def rise(module: Module, now: Now, j: int, t: int) -> None:
     """Unit j fires: raise the weights of the signals that came before."""
-    net, work = module.net, module.scratch.work
-    for i in range(net.into_first[j], net.into_first[j + 1]):
-        edge = net.into[i]
-        if now.before[edge] > 0:
-            x = now.before[edge] * net.decays[PLUS, t - now.before_step[edge]]
-            w = work[edge]
-            step = module.setting.a_plus * x * _room(net, module.setting.soft, edge, w, 1)
-            work[edge] = _bounded(net, edge, w + step)
+    net, work, before = module.net, module.scratch.work, now.before
+    soft, one = np.float32(module.setting.soft), np.float32(1.0)
+    a = np.float32(module.setting.a_plus) * net.decays[PLUS, t - now.before_from[0]]
+    for place in range(net.into_first[j], net.into_first[j + 1]):
+        highest = _bound(net, place, 1)
+        room = (highest - work[place]) * soft if soft > 0 else one
+        work[place] = min(work[place] + a * before[place] * room, highest)
     now.after[j] = now.after[j] * net.decays[MINUS, t - now.after_step[j]] + 1
     now.after_step[j] = t
 
 
 @inlined
-def settle(trace: F32, step: I32, decays: F32, end: int) -> None:
+def settle(module: Module, now: Now, end: int) -> None:
     """Traces as they are at the end of the window, which is step 0 of the next one."""
-    for i in range(trace.shape[0]):
-        trace[i] *= decays[end - step[i]]
-        step[i] = 0
+    faded = module.net.decays[PLUS, end - now.before_from[0]]
+    for place in range(now.before.shape[0]):
+        x = now.before[place] * faded
+        now.before[place] = x if x > _FADED else np.float32(0.0)
+    now.before_from[0] = 0
+    for j in range(now.after.shape[0]):
+        now.after[j] *= module.net.decays[MINUS, end - now.after_step[j]]
+        now.after_step[j] = 0

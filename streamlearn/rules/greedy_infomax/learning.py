@@ -14,6 +14,7 @@ from streamlearn.rules.greedy_infomax import context, contrast, encoder, lpl, sa
 from streamlearn.rules.greedy_infomax.adam import pace_of
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
+    BLANK,
     CONTEXT,
     F64,
     FALLBACK,
@@ -139,8 +140,8 @@ def _surprise(store: Store, loss: float, notes: bool) -> float:  # noqa: FBT001 
 
 
 @inlined
-def _note_code(store: Store, code: F32) -> None:
-    """Keep the code [H] for the gauges, and how often units are active."""
+def _note_code(store: Store, code: F32, seen: bool) -> None:  # noqa: FBT001  numba takes no keywords
+    """Keep the code [H] for the gauges, how often units are active, and the share of blank rows."""
     recent = store.recent[store.clock[ROWS] % store.recent.shape[0]]
     share = np.float32(1.0 / _FIGURE_ROWS)
     for h in range(code.shape[0]):
@@ -148,6 +149,7 @@ def _note_code(store: Store, code: F32) -> None:
         store.usage[h] += share * (
             (np.float32(1) if code[h] > 0 else np.float32(0)) - store.usage[h]
         )
+    _fade(store.figures, BLANK, 0.0 if seen else 1.0, _share(store.clock[ROWS]))
     store.clock[ROWS] += 1
 
 
@@ -283,7 +285,7 @@ def _take(module: Module, whole: F32, who: Who, seen: bool, how: tuple[bool, boo
     learns, wanted = how
     scratch, found, told = module.scratch, 0.0, 0
     if learns:
-        _note_code(module.store, scratch.code[0])
+        _note_code(module.store, scratch.code[0], seen)
     if seen and (learns or wanted):
         found, told = _predicted(module, whole, who, learns)
     if seen and learns:

@@ -22,6 +22,7 @@ from streamlearn.rules.greedy_infomax.start import (
 )
 from streamlearn.rules.greedy_infomax.state import (
     ACCURACY,
+    BLANK,
     FALLBACK,
     LOSS,
     ROWS,
@@ -72,6 +73,7 @@ class GreedyInfomax(Rule):
         "dead_share",
         "norm_mean",
         "fallback_share",
+        "blank_share",
         "surprise",
     )
     options: GreedyInfomaxOptions
@@ -182,8 +184,9 @@ class GreedyInfomax(Rule):
         `accuracy` is the share of rows that score higher than all negatives, `rank` the exponential
         of the entropy of the eigenvalues of the newest 128 codes' covariance, `variance` their mean
         variance, `norm_mean` the mean norm of the units' weights, `fallback_share` how often
-        negatives had to come from a wider circle. Figures of rows fade over 1,000 of them. While
-        nothing is learned, all stand still but `surprise`.
+        negatives had to come from a wider circle, `blank_share` how often all inputs of a row
+        agreed, so that it was neither scored nor learned from. Figures of rows fade over 1,000 of
+        them. While nothing is learned, all stand still but `surprise`.
         """
         store, lpl = self._store, self.options.loss == "lpl"
         figures, by_step = store.figures.tolist(), store.by_step.tolist()
@@ -202,6 +205,7 @@ class GreedyInfomax(Rule):
             "variance": float(codes.var(axis=0, dtype=np.float64).mean()),
             "dead_share": float((store.usage < _DEAD_SHARE).mean()),
             "norm_mean": float(np.linalg.norm(self._net.weights, axis=0).mean()),
+            "blank_share": figures[BLANK],
             "surprise": self._lately.mean(figures[SURPRISE]),
         }
 

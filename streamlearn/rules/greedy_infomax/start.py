@@ -176,7 +176,7 @@ def new_store(options: GreedyInfomaxOptions, place: Place) -> Store:
         stream=np.zeros(M, np.int32),
         device=np.zeros(M, np.int32),
         clock=np.zeros(4, np.int64),
-        figures=np.zeros(6),
+        figures=np.zeros(7),
         by_step=np.zeros((3, steps_of(options))),
         usage=np.ones(H, np.float32),
         mean=np.zeros(H * lpl, np.float32),

@@ -21,8 +21,8 @@ ROWS, STORED, STEPS, SCORED = range(4)
 """Places of the clock: rows seen, rows that vary, steps learned, rows scored."""
 INFONCE, HINGE, LPL = range(3)
 CODE, CONTEXT, BOTH = range(3)
-LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE = range(6)
-"""Places of the figures; the last two are of the loss before it is standardised."""
+LOSS, ACCURACY, FALLBACK, SURPRISE, MEAN, SQUARE, BLANK = range(7)
+"""Places of the figures; MEAN and SQUARE are of the loss before it is standardised."""
 
 
 class Net(NamedTuple):
@@ -81,7 +81,7 @@ class Store(NamedTuple):
     clock: I64
     """[4] see `ROWS`."""
     figures: F64
-    """[6] fading means, see `LOSS`."""
+    """[7] fading means, see `LOSS`."""
     by_step: F64
     """[3, K] fading means of loss and accuracy of each step ahead, and rows that they are of."""
     usage: F32
