@@ -91,6 +91,8 @@ def test_help_lists_the_verbs(call: Call) -> None:
         "watch",
         "ctl",
         "inspect",
+        "fsck",
+        "dead",
         "bench",
     ]
     assert "..." not in done.out.split("Commands:\n")[1]
