@@ -100,7 +100,7 @@ def measured(settings: Sequence[str] = ()) -> Iterator[Measured]:
 
 
 def throughput(rows: int, repeats: int, message_rows: int) -> Iterator[Row]:
-    """Acknowledged against plain, by turns, and what reaches the disk."""
+    """Acknowledged against plain with a small learner, and what reaches the disk."""
     x, y = made_up(rows)
     plain, acked, ratios, amplified = [], [], [], []
     with measured() as one:
@@ -111,14 +111,29 @@ def throughput(rows: int, repeats: int, message_rows: int) -> Iterator[Row]:
             acked.append(one.rows_hz(x, y, message_rows, ack=True))
             amplified.append((one.written_bytes() - written) / (one.journal_bytes() - stored))
             ratios.append(acked[-1] / plain[-1])
-        replayed = one.journal_bytes(), sum(acked) and rows * repeats
-        yield from recovery(one, replayed[1], statistics.median(acked), message_rows)
+        yield from recovery(one, rows * repeats, statistics.median(acked), message_rows)
     name = _messages(message_rows)
     note = f"peer: plain PULL in the same run, {100 * statistics.median(ratios):.0f} %"
     peer = float(f"{statistics.median(plain):.4g}")
     yield median_row(f"acknowledged, {name}", acked, "rows/s", peer=peer, note=note)
     note = "write_bytes of the process over bytes of records"
     yield median_row(f"bytes written a byte stored, {name}", amplified, "bytes", note=note)
+
+
+def with_a_real_learner(rows: int, repeats: int) -> Row:
+    """Acknowledged against plain with a layer of 2000 units, as in configs/mnist.toml."""
+    x, y = made_up(rows)
+    plain, acked = [], []
+    with measured(("layer.0.units=2000",)) as one:
+        one.rows_hz(x[:500], y[:500], 16, ack=False)
+        for _ in range(repeats):
+            plain.append(one.rows_hz(x, y, 16, ack=False))
+            acked.append(one.rows_hz(x, y, 16, ack=True))
+    share = 100 * statistics.median(a / p for a, p in zip(acked, plain, strict=True))
+    note = f"peer: plain PULL in the same run, {share:.0f} %"
+    peer = float(f"{statistics.median(plain):.4g}")
+    name = "acknowledged, 16 rows a message, 2000 units"
+    return median_row(name, acked, "rows/s", peer=peer, note=note)
 
 
 def recovery(one: Measured, rows: int, written_hz: float, message_rows: int) -> Iterator[Row]:
@@ -181,7 +196,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60_000, help="rows a run: 60000")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each kind: 3")
     chosen = parser.parse_args()
-    rows: list[Row] = []
+    rows = [with_a_real_learner(chosen.rows // 6, chosen.repeats)]
     for message_rows in (16, 1):
         fewer = chosen.rows if message_rows > 1 else chosen.rows // 4
         rows += throughput(fewer, chosen.repeats, message_rows)
