@@ -1,7 +1,7 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh reproduce-geometric kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults soak clean
+.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh reproduce-geometric kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults durability soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -105,6 +105,10 @@ tables: $(VENV)/.dev ## the tables of README and docs anew, from docs/results
 
 faults: $(VENV)/.dev ## kill -9 at every named point for every rule and 200 times at random, into docs/results (ARGS='hebbian')
 	$(BIN)/python tools/faults.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and recovery, into docs/results
+	$(BIN)/python tools/durability.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 soak: $(VENV)/.dev ## a short soak: least squares over 10^7 hard rows, memory over 5 million, a stop under load, kills

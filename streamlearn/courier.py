@@ -24,6 +24,11 @@ _SILENCE_S: Final = 5.0
 """How long an answer may stay out before the connection is taken for dead; doubles each time."""
 _MOST_SILENCE_S: Final = 60.0
 _LOOK_S: Final = 0.1
+_PUMP_S: Final = 0.002
+"""Answers are looked for this often while credit lasts: looking costs more than sending a row."""
+_LAST: Final = int(zmq.NOBLOCK)
+_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+"""Plain numbers: joining zmq's own flags costs as much as sending a frame."""
 _RETRY_S: Final = 0.1
 _MOST_RETRY_S: Final = 2.0
 """How long to wait before the next try to connect; doubles each time."""
@@ -72,6 +77,7 @@ class Courier:
         self._there = self._gone = False
         self._retry_s = _RETRY_S
         self._heard_s, self._silence_s = time.monotonic(), _SILENCE_S
+        self._pumped_s = 0.0
         try:
             self._connect()
         except zmq.ZMQError as error:
@@ -134,6 +140,9 @@ class Courier:
             return
         parcel = Parcel(next(self._numbers), self._seq(message), rows, size, frames)
         box.add(parcel)
+        self._send_due()
+        if not box.unsent and time.monotonic() - self._pumped_s < _PUMP_S:
+            return
         try:
             self._until(lambda: not box.unsent, box)
         except NoAnswerError:
@@ -191,6 +200,7 @@ class Courier:
     def pump(self, wait_s: float) -> None:
         """Send what is due and hear what was answered, waiting at most so long for something."""
         self._send_due()
+        self._pumped_s = time.monotonic()
         socket, monitor = self._socket, self._monitor
         assert socket is not None
         wait_ms = max(0, round(wait_s * 1000))
@@ -255,7 +265,9 @@ class Courier:
         """Hand a message to the socket; False where its connection is gone."""
         assert self._socket is not None
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            for frame in frames[:-1]:
+                self._socket.send(frame, _MORE)
+            self._socket.send(frames[-1], _LAST)
         except zmq.Again:
             self._there = False
         return self._there

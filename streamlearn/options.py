@@ -324,7 +324,7 @@ class JournalOptions(Section, frozen=True, kw_only=True):
     commit_rows: Annotated[
         int,
         Meta(ge=1, le=1 << 20, description="Most rows written at once.", extra={"unit": "rows"}),
-    ] = 1024
+    ] = 4096
     commit_bytes: Annotated[
         int,
         Meta(

@@ -66,6 +66,7 @@ DAEMON = (
     "test_daemon_mishaps",
     "test_acknowledged",
     "test_daemon_streams",
+    "test_disk",
     "test_faults",
     "test_rubbish_daemon",
     "test_security",

@@ -45,9 +45,9 @@ def fsck(folder: Path, *, repair: bool, json: bool) -> int:
 
 @click.group()
 def dead() -> None:
-    """Show what was set aside as it can never be learned, and why.
+    """Look at messages that can never be learned.
 
-    They can be looked at while a daemon uses DIR.
+    The daemon set them aside with the reason. It may be using DIR meanwhile.
     """
 
 

@@ -160,11 +160,11 @@ class Router(Source):
 
     def turn(self, *, paused: bool) -> bool:
         """Read, write, deliver and answer what can be; whether it may have more to read."""
-        self._learn()
+        self._learn(paused=paused)
         more = self._read() if not paused else False
         if time.monotonic() >= self.due_s or (self._is_full() and not self._again_s):
             self._commit()
-            self._learn()
+            self._learn(paused=paused)
         self._tell_credit()
         return more and self._takes()
 
@@ -372,8 +372,8 @@ class Router(Source):
         if peer is not None:
             self.socket.send_multipart([peer, answer])
 
-    def _learn(self) -> None:
-        """Deliver what is durable, in order, as far as there is room."""
+    def _learn(self, *, paused: bool) -> None:
+        """Deliver what is durable, in order, as far as there is room; paused, begin nothing new."""
         self._go_on()
         while True:
             if self._entry is not None:
@@ -383,7 +383,7 @@ class Router(Source):
                 if self._message is not None:
                     return
                 self._entry = None
-            if not self._backlog:
+            if paused or not self._backlog:
                 return
             self._entry, message = self._backlog.popleft()
             if message is not None:

@@ -169,3 +169,33 @@ def test_another_format_is_refused(journal: Journal, tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(StateError, match="format 99"):
         Journal(tmp_path, 1 << 20)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_power_cut_while_the_log_is_copied(data: st.DataObject, tmp_path: Path) -> None:
+    """Of the pages on their way into the file any may be there, or half there: the log has them."""
+    folder = tmp_path / "power"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    one = Journal(folder, 1 << 20)
+    one.append(records(1, 20))
+    one._db.execute("PRAGMA wal_checkpoint(FULL)")
+    one.append(records(21, 20))
+    one.trim(7)
+    main, log = folder / NAME, folder / f"{NAME}-wal"
+    before, whole = main.read_bytes(), log.read_bytes()
+    one._db.execute("PRAGMA wal_checkpoint(FULL)")
+    after = main.read_bytes()
+    one.close()
+    size = data.draw(st.integers(0, len(after)))
+    mixed = bytearray(before.ljust(size, b"\0"))
+    for page in range(0, len(mixed), 512):  # a disk writes sectors
+        if data.draw(st.booleans()):
+            mixed[page : page + 512] = after[page : page + 512]
+    main.write_bytes(mixed)
+    log.write_bytes(whole)
+    again = Journal(folder, 1 << 20)
+    found = list(again.after(7))
+    again.close()
+    assert found == records(8, 33)
