@@ -325,8 +325,8 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def configured(journal: Journal, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration under which the journal was begun; that is `config` where it is new."""
-    if (found := journal.get("config")) is None:
+    """The configuration that its records were taken in under; `config` where there is none."""
+    if (found := journal.get("config")) is None or journal.last < journal.first:
         journal.put("config", dict(config))
         return config
     known: Mapping[str, Any] = found

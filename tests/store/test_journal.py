@@ -160,6 +160,8 @@ def test_it_belongs_to_a_configuration(journal: Journal) -> None:
     assert configured(journal, {"seed": 1}) == {"seed": 1}
     with pytest.raises(ChangedError, match="seed: saved 1, now 2"):
         recovery.refuse_changed("it", configured(journal, {"seed": 2}), {"seed": 2})
+    journal.trim(6)
+    assert configured(journal, {"seed": 2}) == {"seed": 2}
     journal.close()
 
 

@@ -13,7 +13,14 @@ from wire.rubbish import messages
 
 from streamlearn.errors import NoSpaceError
 from streamlearn.options import IngestOptions
-from streamlearn.wire.acknowledged import Answer, Hello, Places, decode_answer, encode_hello
+from streamlearn.wire.acknowledged import (
+    LAST_SEQ,
+    Answer,
+    Hello,
+    Places,
+    decode_answer,
+    encode_hello,
+)
 from streamlearn.wire.message import Heartbeat, Label, Sample, Schema, encode
 from streamlearn.wire.router import Entry, Limits, Refused
 
@@ -302,6 +309,23 @@ def test_a_hello_may_tell_where_rows_begin() -> None:
         client.send(100)
         assert client.hear().next_seq == 101
         assert client.hello(first=7).next_seq == 101
+
+
+def test_numbers_end_before_the_answer_to_them_would() -> None:
+    """The last row is 2^64-2, as next_seq must be told; one more is refused, and harms nobody."""
+    keeps, sink = Memory(), Recorder()
+    with routing(keeps, sink) as (client, _):
+        assert client.hello(first=LAST_SEQ).next_seq == LAST_SEQ
+        for n in (2, 1):
+            x = np.zeros((n, 2), "<f4")
+            client.socket.send_multipart(encode(Sample("cam0", "p", LAST_SEQ, n, np.nan, x, None)))
+        assert client.hear().next_seq == LAST_SEQ + 1
+        x = np.zeros((1, 2), "<f4")
+        last = Sample("cam0", "p", LAST_SEQ + 1, 1, np.nan, x, None)
+        client.socket.send_multipart(encode(last))
+        assert client.hello().next_seq == LAST_SEQ + 1
+    assert sink.seqs() == [LAST_SEQ]
+    assert sink.refused == {"seq": 2}
 
 
 def test_rubbish_changes_nothing_but_the_counts() -> None:
