@@ -1,7 +1,8 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh reproduce-geometric kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables faults durability soak clean
+# Every target with a line of help is a word, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):[^\#]*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -95,6 +96,10 @@ geometric-speed: $(VENV)/.dev ## the geometric network beside Brian2 and BindsNE
 
 geometric-online: $(VENV)/.dev ## the geometric network through the daemon, one pass, beside BindsNET (ARGS as above)
 	$(BIN)/python tools/geometric_online.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+geometric-starts: $(VENV)/.dev ## what the geometric configurations that come along reach (ARGS='watch video' for some)
+	$(BIN)/python tools/geometric_starts.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help

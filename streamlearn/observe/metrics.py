@@ -152,7 +152,7 @@ METRICS: Final = (
     Metric(
         "anomalies_total",
         "counter",
-        "Times a stream rose above publish.anomaly_above standard deviations of surprise.",
+        "Times a stream was above publish.anomaly_above for publish.anomaly_rows in a row.",
         "times",
     ),
     Metric("checkpoints_total", "counter", "Checkpoints written.", "checkpoints"),
