@@ -142,7 +142,9 @@ def variant_rows(variant: Variant, group: str, found: Found) -> Iterator[Row]:
             published=look.published,
             seeds=len(scores),
             spread=round(max(scores) - min(scores), 2),
-            note="; ".join([f"± {statistics.stdev(scores):.2f}", *facts]),
+            note="; ".join(
+                [f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}", *facts]
+            ),
         )
 
 
@@ -168,7 +170,8 @@ def told_row(title: str, against: Mapping[str, Any], found: Found) -> Row:
     """A row of the table, with the best and the worst class."""
     by_class, gauges = found["classes"], found["gauges"]
     best, worst = int(np.argmax(by_class)), int(np.argmin(by_class))
-    note = f"best class {best}: {by_class[best]:.1f}; worst {worst}: {by_class[worst]:.1f}; "
+    note = f"{found['right']:.2f}; best class {best}: {by_class[best]:.1f}; "
+    note += f"worst {worst}: {by_class[worst]:.1f}; "
     note += f"{gauges['spikes']:.1f} spikes a unit, refraction ratio "
     note += f"{gauges['refraction_ratio_p50']:.2f} (median)"
     name = f"A, {title}, untrained paths"
@@ -230,17 +233,17 @@ class Parts:
 
 def order() -> list[str]:
     """Names of all rows, as they stand in the table."""
-    names = [
+    names = [f"A, {title}, untrained paths" for title, *_ in PATHS.values()]
+    for one in geometric_learned.NETWORKS.values():
+        for key in geometric_learned.PUBLISHED:
+            edges = "edges " * (key in geometric_learned.SHARES)
+            names.append(f"B, {one.title}: {edges}{key}")
+    names += [
         f"C, {name}; {group}"
         for variant in VARIANTS.values()
         for name in variant.looks()
         for group in variant.sets
     ]
-    names[0:0] = [f"A, {title}, untrained paths" for title, *_ in PATHS.values()]
-    for one in geometric_learned.NETWORKS.values():
-        for key in geometric_learned.PUBLISHED:
-            edges = "edges " * (key in geometric_learned.SHARES)
-            names.append(f"B, {one.title}: {edges}{key}")
     return names
 
 
