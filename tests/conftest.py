@@ -68,6 +68,7 @@ DAEMON = (
     "test_daemon_streams",
     "test_disk",
     "test_faults",
+    "test_infomax_added",
     "test_rubbish_daemon",
     "test_security",
     "test_security_ack",

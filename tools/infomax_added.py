@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -165,7 +166,10 @@ def samples_of(watch: Dataset, together: int) -> NDArray[np.float32]:
 
 def measured(config: Path, samples: NDArray[np.float32], plan: Plan) -> Found:
     """Add modules to a daemon that learns."""
-    with tempfile.TemporaryDirectory() as folder, DaemonProcess(config, folder) as daemon:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as ends:
+        daemon = DaemonProcess(config, folder)
+        ends.callback(daemon.kill)
+        daemon.start().wait_ready(PATIENCE_S)
         sender, listener = Sender(daemon.pull, samples), Listener(daemon.publish)
         listener.start()
         sender.start()
