@@ -1,7 +1,8 @@
 # make demo and make test need only make and a Python from 3.11 to 3.13: they set up .venv themselves.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench one-pass neighbours ff-one-pass reproduce-ff reproduce-kh reproduce-geometric kh-stream infomax-watch infomax-voices infomax-heads infomax-video infomax-speed infomax-added geometric-speed geometric-online reference tables soak clean
+# Every target with a line of help is a word, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):[^\#]*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -97,15 +98,28 @@ geometric-online: $(VENV)/.dev ## the geometric network through the daemon, one 
 	$(BIN)/python tools/geometric_online.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
+geometric-starts: $(VENV)/.dev ## what the geometric configurations that come along reach (ARGS='watch video' for some)
+	$(BIN)/python tools/geometric_starts.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
 reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own help
 	$(BIN)/python tools/gen_reference.py
 
 tables: $(VENV)/.dev ## the tables of README and docs anew, from docs/results
 	$(BIN)/python tools/tables.py
 
-soak: $(VENV)/.dev ## a short soak: least squares over 10^7 hard rows, memory over 5 million, a stop under load
+faults: $(VENV)/.dev ## kill -9 at every named point for every rule and 200 times at random, into docs/results (ARGS='hebbian')
+	$(BIN)/python tools/faults.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and recovery, into docs/results
+	$(BIN)/python tools/durability.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+soak: $(VENV)/.dev ## a short soak: least squares over 10^7 hard rows, memory over 5 million, a stop under load, kills
 	STREAMLEARN_HARD_ROWS=10000000 $(BIN)/python -m pytest tests/heads -k hard_rows --timeout 3600
 	$(BIN)/streamlearn bench memory stop
+	$(BIN)/python tools/faults.py --kills 40 "hebbian, at random"
 
 clean: ## everything that can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

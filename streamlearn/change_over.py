@@ -13,6 +13,7 @@ from streamlearn.learner import Learner
 from streamlearn.observe.board import Board
 from streamlearn.pipeline.outlet import Outlet
 from streamlearn.store.digest import digest
+from streamlearn.wire.gate import Gate
 from streamlearn.wire.ingest import Ingest
 from streamlearn.wire.publish import Publisher
 
@@ -26,6 +27,7 @@ class Runs(Protocol):
     outlet: Outlet
     board: Board
     publisher: Publisher
+    gate: Gate
     ingest: Ingest
 
 
@@ -59,7 +61,7 @@ def change_over(daemon: Runs, new: tuple[Learner, Outlet], added: Addition) -> d
     outlet.events, outlet.anomalies = daemon.outlet.events, daemon.outlet.anomalies
     daemon.learner, daemon.outlet = learner, outlet
     daemon.board.take_shape(build_board(learner.config))
-    connect(daemon.board, learner, daemon.publisher)
+    connect(daemon.board, learner, daemon.publisher, daemon.gate)
     daemon.ingest.deliver_to(learner.intake)
     learner.pipeline.start()
     was = {name: a for name, a in learner.learning_arrays().items() if name.startswith(known)}

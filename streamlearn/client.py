@@ -11,34 +11,52 @@
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 import zmq
 from numpy.typing import ArrayLike, NDArray
 
+from streamlearn.courier import Courier
 from streamlearn.errors import NoAnswerError, RejectedError, UsageError
+from streamlearn.pusher import Pusher, milliseconds
+from streamlearn.spool import Spool
+from streamlearn.wire.handshake import Handshake
+from streamlearn.wire.keys import Keys, client_keys
 from streamlearn.wire.message import (
-    DTYPES,
     MAX_PRODUCER_BYTES,
     Heartbeat,
     Label,
-    Message,
     Sample,
-    encode,
     stream_name,
 )
 from streamlearn.wire.published import Published, decode_published
+from streamlearn.wire.rows import labels_of, wire_array
 
-__all__ = ["Producer", "Subscriber"]
+__all__ = ["Keeping", "Producer", "Subscriber"]
 
-# A pusher waits when its queue is full; a publisher drops, so it gets room for a burst.
-_MORE: Final = int(zmq.SNDMORE)
-"""A plain number: joining zmq's own flags costs as much as sending a frame."""
-_QUEUE_MESSAGES: Final = {"push": 64, "pub": 1000}
+_SPOOL_BYTES: Final = 256 << 20
+
+
+class Keeping(TypedDict, total=False):
+    """How `Producer` sees to it that nothing is lost."""
+
+    ack: bool
+    """Keep rows until the daemon says that they are durable, send them again where it does not."""
+    spool: str | Path | None
+    """Folder where they are kept, so that they outlive this process; None: in memory."""
+    spool_bytes: int
+    """Most bytes in it; beyond, `send` waits for the daemon. 256 MiB unless told."""
+
+
+class More(Keeping, total=False):
+    """What a producer can be given besides."""
+
+    keys: Keys | None
+    """The folder of this client's keys, where the daemon has keys: what `keygen` made for it."""
 
 
 class Producer:
@@ -47,11 +65,13 @@ class Producer:
     Parameters
     ----------
     endpoint
-        Where the daemon listens: `ingest.pull` for kind "push", `ingest.sub` for kind "pub".
+        Where the daemon listens: `ingest.pull` for kind "push", `ingest.sub` for kind "pub",
+        `ingest.router` with `ack`.
     stream
         The stream's name: 1 to 128 of `A-Z a-z 0-9 . _ / -`.
     producer
-        Who numbers the rows, at most 64 bytes; leave it out while a stream has one producer.
+        Who numbers the rows, at most 64 bytes; leave it out while a stream has one producer. With
+        `ack` it is needed, and keeps its name when it starts anew.
     bind
         Listen at `endpoint` and let the daemon connect, instead of connecting to it.
     kind
@@ -62,11 +82,8 @@ class Producer:
         for what was sent to leave. None: for ever.
     shape
         Shape of one row; left out, the first `send`, of one row then, or `send_rows` fixes it.
-
-    Attributes
-    ----------
-    seq
-        Number of the next row. Set it before the first row to go on counting after a restart.
+    more
+        See `More`: `keys=DIR`, `ack=True`, `spool=DIR`.
 
     """
 
@@ -80,37 +97,65 @@ class Producer:
         kind: Literal["push", "pub"] = "push",
         timeout_s: float | None = None,
         shape: tuple[int, ...] | None = None,
+        **more: Unpack[More],
     ) -> None:
+        _refuse_unknown(more)
+        keys = client_keys(more.get("keys"))
         self._stream = _checked_stream(stream)
-        self._producer = _checked_producer(producer or "")
-        self._endpoint, self._timeout_s, self._shape = endpoint, timeout_s, shape
-        self.seq = 0
-        self._seqs: dict[str, int] = {}
-        self._there = False
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        # XPUB is PUB that can see whether anyone subscribed, so that the first rows are not lost.
-        self._socket = self._context.socket(zmq.PUSH if kind == "push" else zmq.XPUB)
-        self._socket.sndhwm = _QUEUE_MESSAGES[kind]
-        self._socket.sndtimeo = _milliseconds(timeout_s)
-        self._publishes = kind == "pub"
-        self._monitor = None
-        if kind == "push":
-            self._monitor = self._socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED)
-        self._open(self._socket.bind if bind else self._socket.connect)
+        name = _checked_producer(producer or "")
+        self._producer, self._timeout_s, self._shape = name, timeout_s, shape
+        self._seq: int | None = 0
+        self._seqs: dict[str, int | None] = {}
+        self._courier: Courier | None = None
+        self._way: Courier | Pusher
+        if not more.get("ack"):
+            if more.get("spool"):
+                raise UsageError("spool: keeps rows until they are acknowledged; give ack=True")
+            self._way = Pusher(endpoint, kind, timeout_s, bind=bind, keys=keys)
+            return
+        if not name or bind or kind != "push":
+            raise UsageError("ack: needs producer=NAME, and goes with neither bind nor kind")
+        self._seq, folder = None, more.get("spool")
+        spool = Spool(folder, name) if folder else None
+        most = more.get("spool_bytes", _SPOOL_BYTES)
+        self._way = self._courier = Courier(endpoint, name, spool, most, timeout_s, keys)
 
-    def _open(self, attach: Callable[[str], Any]) -> None:
-        try:
-            attach(self._endpoint)
-        except zmq.ZMQError as error:
-            self._release(0.0)
-            text = f"endpoint {self._endpoint!r}: {zmq.strerror(error.errno or 0)}; give tcp://HOST:PORT"
-            raise UsageError(text) from None
+    @property
+    def seq(self) -> int:
+        """Number of the next row. Set it before the first row to go on counting after a restart.
+
+        With `ack` the daemon or the spool knows it, and it need not be set.
+        """
+        if self._seq is None:
+            assert self._courier is not None
+            self._seq = self._courier.position(self._stream)
+        return self._seq
+
+    @seq.setter
+    def seq(self, seq: int) -> None:
+        self._seq = seq
+
+    @property
+    def durable_seq(self) -> int:
+        """Rows of the stream below it are durable at the daemon or settled; only with `ack`."""
+        if self._courier is None:
+            raise UsageError("durable_seq: without ack=True nobody tells")
+        return max(0, self._courier.box(self._stream).next_seq)
+
+    @property
+    def rejected(self) -> int:
+        """Rows that the daemon said it will never learn; only with `ack`."""
+        return self._courier.rejected if self._courier else 0
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until every row is durable or settled; False where that takes longer."""
+        return self._courier.flush(timeout_s) if self._courier else True
 
     def switch(self, stream: str) -> None:
         """Go on as another stream through the same socket; each counts its own rows from 0."""
-        self._seqs[self._stream] = self.seq
+        self._seqs[self._stream] = self._seq
         self._stream = _checked_stream(stream)
-        self.seq = self._seqs.get(stream, 0)
+        self._seq = self._seqs.get(stream, None if self._courier else 0)
 
     def send(
         self,
@@ -143,7 +188,7 @@ class Producer:
             The daemon took no row within `timeout_s`; the rows were not sent.
 
         """
-        rows = _wire_array(x)
+        rows = wire_array(x)
         if self._shape is None:
             self._shape = _only_row(rows, y)
         if rows.shape == self._shape:
@@ -153,17 +198,17 @@ class Producer:
             raise UsageError(f"x: expected shape {wanted}, got {rows.shape}")
         n, first = len(rows), self.seq
         when = math.nan if t is None else t
-        labels = None if y is None else _labels(y, n)
-        self._send(Sample(self._stream, self._producer, first, n, when, rows, labels))
-        self.seq += n
+        labels = None if y is None else labels_of(y, n)
+        self._way.send(Sample(self._stream, self._producer, first, n, when, rows, labels))
+        self.seq = first + n
         return first
 
     def send_rows(
         self, X: ArrayLike, y: ArrayLike | None = None, rows_per_message: int = 64
     ) -> int:
         """Send a whole array [n, *shape], `rows_per_message` at a time; raises like `send`."""
-        rows, first = _wire_array(X), self.seq
-        labels = None if y is None else _labels(y, len(rows))
+        rows, first = wire_array(X), self.seq
+        labels = None if y is None else labels_of(y, len(rows))
         if self._shape is None:
             self._shape = rows.shape[1:]
         for i in range(0, len(rows), rows_per_message):
@@ -173,70 +218,25 @@ class Producer:
 
     def label(self, seq: int, y: int | Sequence[int] | NDArray[Any]) -> None:
         """Send the class of a row sent before, or of consecutive rows from `seq` on."""
-        labels = _labels(y, np.size(y))
-        self._send(Label(self._stream, self._producer, seq, labels))
+        labels = labels_of(y, np.size(y))
+        self._way.send(Label(self._stream, self._producer, seq, labels))
 
     def heartbeat(self) -> None:
         """Say that the producer lives though it has no row to send."""
-        self._send(Heartbeat(self._stream, self._producer, self.seq))
-
-    def _send(self, message: Message) -> None:
-        if not self._there:
-            self._wait_for_daemon()
-        try:
-            *frames, last = encode(message)
-            for frame in frames:
-                self._socket.send(frame, _MORE)
-            self._socket.send(last)
-        except zmq.Again:
-            raise self._no_answer("took no more rows; is it paused, or too slow?") from None
-        if self._publishes:
-            self._forget_subscriptions()
-
-    def _wait_for_daemon(self) -> None:
-        """Rows sent to nobody would seem sent, so wait until someone is there."""
-        sign = self._monitor or self._socket
-        if not sign.poll(_milliseconds(self._timeout_s)):
-            raise self._no_answer("is not there; does it run, and listen here?")
-        self._there = True
-        if self._monitor is None:
-            self._forget_subscriptions()
-        else:
-            self._stop_monitor()
-
-    def _forget_subscriptions(self) -> None:
-        while self._socket.poll(0):
-            self._socket.recv()
-
-    def _stop_monitor(self) -> None:
-        if self._monitor is not None:
-            self._socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._monitor = None
-
-    def _no_answer(self, what: str) -> NoAnswerError:
-        return NoAnswerError(f"{self._endpoint}: within {self._timeout_s} s the daemon {what}")
+        self._way.send(Heartbeat(self._stream, self._producer, self.seq))
 
     def close(self) -> None:
         """Wait until what was sent has left, at most `timeout_s`, and let go of the socket.
 
+        With `ack`: until it is durable. What is not stays in the spool, where there is one.
+
         Raises
         ------
         NoAnswerError
-            Some of it did not leave.
+            Some of it did not leave, or is not durable, and is lost.
 
         """
-        if self._socket.closed:
-            return
-        start = time.monotonic()
-        self._release(self._timeout_s)
-        if self._timeout_s is not None and time.monotonic() - start >= self._timeout_s:
-            raise self._no_answer("did not take all rows; those that it did not take are lost")
-
-    def _release(self, linger_s: float | None) -> None:
-        self._stop_monitor()
-        self._socket.close(linger=_milliseconds(linger_s))
-        self._context.term()
+        self._way.close()
 
     def __enter__(self) -> Self:
         return self
@@ -248,7 +248,7 @@ class Producer:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, NoAnswerError):
-            self._release(0.0)
+            self._way.release()
         else:
             self.close()
 
@@ -264,6 +264,8 @@ class Subscriber:
         Prefixes of the topics wanted, for example "prediction/cam0" or "metrics"; "" is all.
     timeout_s
         How long a message may be waited for; None: for ever.
+    keys
+        The folder of this client's keys, where the daemon has keys.
 
     Attributes
     ----------
@@ -278,16 +280,25 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: str, topics: Sequence[str] = ("",), timeout_s: float | None = None
+        self,
+        endpoint: str,
+        topics: Sequence[str] = ("",),
+        timeout_s: float | None = None,
+        *,
+        keys: Keys | None = None,
     ) -> None:
+        own = client_keys(keys)
         self._endpoint, self._timeout_s = endpoint, timeout_s
         self.missed = 0
         self._next: dict[str, int] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
-        self._socket.rcvtimeo = _milliseconds(timeout_s)
+        self._socket.rcvtimeo = milliseconds(timeout_s)
+        if own is not None:
+            own.arm(self._socket)
         for topic in (topics,) if isinstance(topics, str) else topics:
             self._socket.subscribe(topic)
+        self._handshake = Handshake(self._socket, endpoint)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -307,12 +318,17 @@ class Subscriber:
 
     def _receive(self) -> Published | None:
         try:
+            self._wait_to_be_let_in()
             return decode_published(self._socket.recv_multipart())
         except zmq.Again:
             text = f"{self._endpoint}: nothing was published within {self._timeout_s} s"
             raise NoAnswerError(f"{text}; does the daemon run, and do rows come in?") from None
         except RejectedError:
             return None  # another program publishes here, or a later version: not for us
+
+    def _wait_to_be_let_in(self) -> None:
+        if not self._handshake.over and not self._handshake.wait(milliseconds(self._timeout_s)):
+            raise zmq.Again
 
     def _count(self, message: Published) -> None:
         # A number lower than the one awaited means that the daemon began anew: nothing is missed.
@@ -322,6 +338,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Let go of the socket."""
+        self._handshake.stop()
         self._socket.close(linger=0)
         self._context.term()
 
@@ -335,10 +352,6 @@ class Subscriber:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _milliseconds(seconds: float | None) -> int:
-    return -1 if seconds is None else round(seconds * 1000)
 
 
 def _checked_stream(stream: str) -> str:
@@ -356,17 +369,6 @@ def _checked_producer(producer: str) -> str:
     return producer
 
 
-def _wire_array(x: ArrayLike) -> NDArray[Any]:
-    """The rows in a type that the wire has: their own, or `<f8`, which holds what we learn from."""
-    array = np.asarray(x)
-    if array.dtype.str in DTYPES:
-        return array
-    if array.dtype.kind not in "biuf":
-        raise UsageError(f"x: expected numbers, got {array.dtype}")
-    near = array.dtype.newbyteorder("<").str
-    return array.astype("|u1" if array.dtype.kind == "b" else near if near in DTYPES else "<f8")
-
-
 def _only_row(rows: NDArray[Any], y: Any) -> tuple[int, ...]:
     """The shape of a row that is the first; labels for several say that it is not one."""
     if np.size(y) > 1:
@@ -377,14 +379,7 @@ def _only_row(rows: NDArray[Any], y: Any) -> tuple[int, ...]:
     return rows.shape
 
 
-def _labels(y: ArrayLike, n: int) -> NDArray[np.int32]:
-    if type(y) is int and n == 1 and -1 <= y < 1 << 31:
-        return np.array([y], np.int32)
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise UsageError(f"y: expected whole numbers, got {labels.dtype}")
-    if labels.size != n or labels.ndim > 1:
-        raise UsageError(f"y: expected {n} labels, got shape {labels.shape}")
-    if labels.size and (labels.min() < -1 or labels.max() > np.iinfo(np.int32).max):
-        raise UsageError(f"y: expected -1 or a class, got {labels.min()}…{labels.max()}")
-    return labels.reshape(n).astype(np.int32)
+def _refuse_unknown(more: More) -> None:
+    for name in more:
+        if name not in More.__annotations__:
+            raise TypeError(f"Producer: unexpected argument {name!r}")

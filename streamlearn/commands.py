@@ -50,6 +50,9 @@ class Commanded(Protocol):
     def add_layer(self, added: Addition) -> dict[str, Any]:
         """Put a layer on top; main thread."""
 
+    def keep(self) -> None:
+        """Write a checkpoint of a change that the journal does not hold; main thread."""
+
     def hold(self, held: bool) -> None:  # noqa: FBT001  it is the state that is asked for
         """Stop or go on reading from the sockets."""
 
@@ -163,6 +166,7 @@ class Commands:
         stage = learner.parts[index]
         errand = learner.pipeline.call(index, lambda: setattr(stage, "frozen", frozen))
         errand.result(_PATIENCE_S)
+        self._main(self._daemon.keep)
         return {"layer": name, "frozen": stage.frozen}
 
     def add_layer(self, request: Map) -> Map:

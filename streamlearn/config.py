@@ -8,6 +8,7 @@ This is the only module that reads the configuration file and the environment.
 """
 
 import hashlib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,14 @@ def _override(raw: dict[str, Any], setting: str) -> None:
 
 
 def _cross_checks(config: Config) -> list[str]:
-    return [*_name_errors(config), *_read_errors(config), *_bind_errors(config), *_sizes(config)]
+    return [
+        *_name_errors(config),
+        *_read_errors(config),
+        *_key_errors(config),
+        *_bind_errors(config),
+        *_page_errors(config),
+        *_sizes(config),
+    ]
 
 
 def _name_errors(config: Config) -> list[str]:
@@ -176,27 +184,67 @@ def _read_errors(config: Config) -> list[str]:
     return lines
 
 
-_LOCAL = ("127.", "localhost", "[::1]", "::1")
+def _is_local(bind: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    host = bind.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _bind_errors(config: Config) -> list[str]:
-    if config.security.allow_plain:
+    security = config.security
+    if security.allow_plain:
         return []
     binds = {
         "ingest.pull": config.ingest.pull,
         "ingest.sub": config.ingest.sub,
+        "ingest.router": config.ingest.router,
         "publish.bind": config.publish.bind,
         "control.bind": config.control.bind,
-        "observe.bind": config.observe.bind,
     }
     return [
-        f"{key}: {bind!r} can be reached from other machines, in plain text; bind to 127.0.0.1, or "
-        "set security.allow_plain = true"
+        f"{key}: {bind!r} can be reached from other machines, in plain text; bind to 127.0.0.1, "
+        "give keys, or set security.allow_plain = true"
         for key, bind in binds.items()
         if bind
+        and not security.server_key
         and not bind.startswith(("ipc://", "inproc://"))
-        and not bind.removeprefix("tcp://").startswith(_LOCAL)
+        and not _is_local(bind)
     ]
+
+
+def _key_errors(config: Config) -> list[str]:
+    """Files that mean nothing without another one."""
+    security, observe = config.security, config.observe
+    lines = []
+    if security.server_key and not security.allowed:
+        lines.append("security.allowed: missing; name the folder of allowed clients")
+    if security.allowed and not security.server_key:
+        lines.append("security.server_key: missing; name the daemon's key file")
+    if bool(observe.certificate) != bool(observe.key):
+        name = "key" if observe.certificate else "certificate"
+        lines.append(f"observe.{name}: missing; certificate and key go together")
+    if observe.client_ca and not observe.certificate:
+        lines.append("observe.certificate: missing; observe.client_ca asks for TLS")
+    return lines
+
+
+def _page_errors(config: Config) -> list[str]:
+    """The HTTP address is reached from elsewhere only encrypted, and by those who prove something.
+
+    A token in plain text would be everybody's.
+    """
+    observe = config.observe
+    guarded = observe.certificate and (observe.client_ca or observe.token_file)
+    if config.security.allow_plain or not observe.bind or guarded or _is_local(observe.bind):
+        return []
+    reached = (
+        f"observe.bind: {observe.bind!r} can be reached from other machines; bind to 127.0.0.1"
+    )
+    files = "observe.certificate, key, and client_ca or token_file"
+    return [f"{reached}, give {files}, or set security.allow_plain = true"]
 
 
 def _sizes(config: Config) -> list[str]:
@@ -209,8 +257,15 @@ def _sizes(config: Config) -> list[str]:
         )
     if not (config.layer or config.head):
         lines.append("layer: expected at least one [[layer]] or [[head]]")
-    if not (config.ingest.pull or config.ingest.sub or config.ingest.sub_connect):
-        lines.append("ingest: expected at least one of pull, sub, sub_connect")
+    ingest, journal = config.ingest, config.journal
+    if not (ingest.pull or ingest.sub or ingest.sub_connect or ingest.router):
+        lines.append("ingest: expected at least one of pull, sub, sub_connect, router")
+    least = 2 * (ingest.max_message_bytes + journal.commit_bytes)
+    if ingest.router and journal.max_bytes < least:
+        lines.append(
+            "journal.max_bytes: expected at least twice ingest.max_message_bytes and "
+            f"journal.commit_bytes together = {least}, got {journal.max_bytes}"
+        )
     return lines
 
 

@@ -12,41 +12,41 @@ The first SIGTERM or SIGINT drains and saves, the second ends at once; SIGHUP re
 """
 
 import logging
-import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from streamlearn import __version__, growth, live, precompile
+from streamlearn import __version__, growth, live, precompile, signals
 from streamlearn.change_over import change_over
 from streamlearn.commands import Commands
 from streamlearn.config import Config, learner_part, load
+from streamlearn.durable import Durable, replay_schema
 from streamlearn.errors import NoAnswerError, StageError, StateError
+from streamlearn.failpoints import reach
 from streamlearn.instruments import News, build_board, build_outlet, connect, show
-from streamlearn.learner import Learner
+from streamlearn.learner import Learner, Pending, schema_of
 from streamlearn.observe import logs
+from streamlearn.observe.access import Access
 from streamlearn.observe.http import start_http
 from streamlearn.observe.metrics import PREFIX
+from streamlearn.orders import Order, Orders
 from streamlearn.pipeline.outlet import Outlet
-from streamlearn.pipeline.threads import settle
 from streamlearn.plan import CATALOGUE, Plan, check
 from streamlearn.saver import Saver
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.wire.control import Control
+from streamlearn.wire.gate import Gate
 from streamlearn.wire.ingest import Ingest
-from streamlearn.wire.message import Schema
 from streamlearn.wire.publish import Publisher
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,6 @@ _STOP_READING_S = 1.0
 _DRAIN_S = 25.0
 """How long the rows in the ring may take at the end; nearly always it is a fraction of a second."""
 _SNAPSHOT_S = 30.0
-_FORCED = 130
-
-Order = Callable[[], Any]
 
 
 class StoppedEarly(BaseException):
@@ -110,16 +107,14 @@ class Daemon:
         self.started = time.time()
         self._source = (path, tuple(settings))
         self._lines = lines
-        self._orders: queue.SimpleQueue[tuple[Order, Future[Any]]] = queue.SimpleQueue()
-        self._ends = False
-        self._signals = 0
+        self._orders = Orders()
         self._failure: StageError | None = None
         self._saved_s = self._looked_s = time.monotonic()
 
     def run(self) -> None:
         """Build, recover, serve, drain; see the function `run` for what it raises."""
         with ExitStack() as stack:
-            self._catch_signals(stack)
+            signals.catch(stack, self._on_stop_signal, self._on_reload_signal)
             try:
                 self._build(stack)
                 self._recover()
@@ -128,7 +123,7 @@ class Daemon:
                 log.info("stopped before it was ready")
                 return
             self._serve()
-            self._refuse_orders()
+            self._orders.refuse()
             self._drain()
 
     # Build, recover, open.
@@ -137,25 +132,33 @@ class Daemon:
         config = self.config
         store = Checkpoints(config.store.dir, config.store.keep)
         stack.enter_context(store.lock())
+        self.durable = Durable(config) if Durable.wanted(config) else None
+        if self.durable:
+            stack.callback(self.durable.close)
         config = self.config = growth.resumed(self.config, store.newest_manifest())
         self._plan = check(config, str(self._source[0]))
+        self.gate = Gate(config.security)
+        self.access = Access(config.observe, self.gate.refuse)
         self.board = build_board(config)
         self.board.supply("log_lines_total", lambda: self._lines.counts)
         if config.observe.bind:
-            page = start_http(config.observe.bind, self.board, self._why_not_ready)
+            page = start_http(config.observe.bind, self.board, self._why_not_ready, self.access)
             stack.callback(page.close)
-            log.info("metrics page", extra={"address": page.address})
-        self._compile()
+        precompile.ensure_and_tell(config)
         self._context = zmq.Context()
         stack.callback(self._context.term)
-        self.publisher = Publisher(self._context, config.publish)
+        self.gate.open(self._context)
+        stack.callback(self.gate.close)
+        self.publisher = Publisher(self._context, config.publish, self.gate)
         stack.callback(self.publisher.close)
         self.learner, self.outlet = self._assembled(self._plan)
         self.board.latency.warm()
-        connect(self.board, self.learner, self.publisher)
+        connect(self.board, self.learner, self.publisher, self.gate)
         self.board.supply("anomalies_total", lambda: self.outlet.anomalies)
         self.saver = Saver(store, self.board, self.outlet.events)
-        self._news = News(self.learner.intake.counts)
+        if self.durable:
+            self.durable.supply(self.board, self._credit_bytes)
+        self._news = News(self.learner.intake.counts, self.gate)
 
     def _assembled(self, plan: Plan) -> tuple[Learner, Outlet]:
         learner = Learner(plan.config, self._on_failure, plan)
@@ -164,15 +167,11 @@ class Daemon:
         learner.warm()
         return learner, outlet
 
-    def _compile(self) -> None:
-        began = time.perf_counter()
-        log.info("compiling kernels, unless they are kept from an earlier start")
-        done = precompile.ensure(self.config)
-        log.info(done, extra={"seconds": time.perf_counter() - began})
-
     def _recover(self) -> None:
         self.state = "recovering"
         snapshot = self.saver.store.newest(learner_part(self.config))
+        if self.durable:
+            self.durable.resume(snapshot)
         if snapshot is None:
             return
         self.learner.restore(snapshot)
@@ -182,27 +181,27 @@ class Daemon:
 
     def _open(self, stack: ExitStack) -> None:
         config, learner = self.config, self.learner
-        stream, limits = config.stream, config.ingest
-        schema = Schema(
-            shape=stream.shape,
-            dtype=stream.dtype,
-            classes=stream.classes,
-            max_payload_bytes=limits.max_message_bytes,
-            max_rows=limits.max_rows,
+        schema = schema_of(config)
+        acknowledged = (self.durable, self.durable.limits) if self.durable else None
+        self.ingest = Ingest(
+            self._context, config.ingest, schema, learner.intake, acknowledged, self.gate
         )
-        self.ingest = Ingest(self._context, limits, schema, learner.intake)
         stack.callback(self.ingest.close)
-        self.ingest.open()
         self.publisher.open()
         learner.pipeline.start()
         stack.callback(lambda: self.learner.pipeline.close())  # noqa: PLW0108  it may be another
+        if self.durable:
+            schema = replay_schema(schema)
+            self.durable.replay(learner.intake, schema, learner.pipeline.check)
+        self.ingest.open()
         # From here on rows may be learned: a signal drains them.
         self.state = "opening"
         self._reader = threading.Thread(target=self._read, name="ingest", daemon=True)
         self._reader.start()
         stack.callback(self._stop_reading, 0.0)
         if config.control.bind:
-            control = Control(self._context, config.control.bind, Commands(self).handlers())
+            verbs = Commands(self).handlers()
+            control = Control(self._context, config.control.bind, verbs, self.gate)
             stack.callback(control.close)
             control.start()
         self._ready()
@@ -219,10 +218,7 @@ class Daemon:
     def _serve(self) -> None:
         """Carry out orders until one of them is to stop."""
         while self.state != "draining" and self._failure is None:
-            try:
-                settle(*self._orders.get(timeout=_LOOK_S))
-            except queue.Empty:
-                log.debug("nothing to do")
+            self._orders.carry_out(_LOOK_S)
             if time.monotonic() - self._looked_s >= _LOOK_S:
                 self._looked_s = time.monotonic()
                 self._look()
@@ -234,16 +230,22 @@ class Daemon:
         ingest = self.config.ingest
         if ingest.dream_after_s and self.learner.dreams and self.state == "ready":
             intake = self.learner.intake
-            self.ingest.call(partial(intake.dream, ingest.dream_rows, ingest.dream_after_s))
+            dream = partial(self.durable.dream, intake) if self.durable else intake.dream
+            self.ingest.call(partial(dream, ingest.dream_rows, ingest.dream_after_s))
         every_s = self.config.store.checkpoint_every_s
         if every_s and time.monotonic() - self._saved_s >= every_s:
             self._saved_s = time.monotonic()
             if self.saver.is_behind(self.learner.ring.head):
                 self._save_or_log()
+        elif self.durable and self.durable.wants_checkpoint:
+            self._save_or_log()
 
     def show(self) -> None:
         """Bring the board up to date."""
         show(self.board, self.learner)
+
+    def _credit_bytes(self) -> int:
+        return self.ingest.credit_bytes() if self.state in ("ready", "paused") else 0
 
     def _figures(self) -> dict[str, Any]:
         self.board.show_figures(self.learner.reports())
@@ -257,19 +259,7 @@ class Daemon:
 
     def on_main(self, order: Order) -> "Future[Any]":
         """Run a function on the main thread; the future tells what it gave or raised."""
-        answer: Future[Any] = Future()
-        self._orders.put((order, answer))
-        if self._ends:
-            self._refuse_orders()
-        return answer
-
-    def _refuse_orders(self) -> None:
-        """From now on nobody carries out orders: say so to everyone who waits."""
-        self._ends = True
-        while not self._orders.empty():
-            with suppress(queue.Empty):
-                _, answer = self._orders.get_nowait()
-                answer.set_exception(NoAnswerError("the daemon is ending; start it again"))
+        return self._orders.give(order)
 
     def hold(self, held: bool) -> None:  # noqa: FBT001  it is the state that is asked for
         """Stop or go on reading from the sockets."""
@@ -284,6 +274,7 @@ class Daemon:
         done = self.ingest.call(partial(change_over, self, self._assembled(self._plan), added))
         told: dict[str, Any] = done.result(_SNAPSHOT_S)
         self._apply(self._plan.config)
+        self.keep()
         self.outlet.events.append({"name": "layer_added"} | told)
         log.info("layer added", extra=told)
         return told
@@ -308,12 +299,12 @@ class Daemon:
         logs.set_level(config.observe.log_level)
 
     def _reload(self) -> None:
-        """Read the file again; take what can change live, say what cannot."""
+        """Read the file and the list of clients again; take what can change live."""
+        self.gate.reload()
+        self.access.reload()
         for key, value in growth.reread(*self._source, self.config, self.learner.added):
             self.change(key, value)
             log.info("changed", extra={"key": key})
-
-    # Save.
 
     def save(self) -> Snapshot:
         """Write a checkpoint of the rows taken in so far; main thread.
@@ -324,8 +315,29 @@ class Daemon:
             It could not be written; the checkpoints before are as they were.
 
         """
-        pending = self.ingest.call(self.learner.begin_snapshot).result(_SNAPSHOT_S)
-        return self.saver.write(self.learner.finish_snapshot(pending, _SNAPSHOT_S))
+        reach("checkpoint.before_copy")
+        pending = self.ingest.call(self._begin_snapshot).result(_SNAPSHOT_S)
+        snapshot = self.learner.finish_snapshot(pending, _SNAPSHOT_S)
+        reach("checkpoint.after_copy")
+        self.saver.write(snapshot)
+        if self.durable:
+            self.durable.saved(self.config.store.keep)
+            trim = partial(self.durable.trim, self.saver.read_back())
+            while self.ingest.call(trim).result(_SNAPSHOT_S):
+                log.debug("the journal is long")
+        return snapshot
+
+    def _begin_snapshot(self) -> Pending:
+        """Ingest thread, or main where that has ended."""
+        pending = self.learner.begin_snapshot()
+        if self.durable:
+            pending.meta["journal"] = self.durable.mark()
+        return pending
+
+    def keep(self) -> None:
+        """Write a checkpoint of a change that the journal does not hold; main thread."""
+        if self.durable:
+            self.save()
 
     def _save_or_log(self) -> None:
         try:
@@ -346,7 +358,7 @@ class Daemon:
         self.outlet.events.append({"name": "stopping", "rows_learned": self.learner.learned()})
         self._stop_reading(_STOP_READING_S)
         pipeline = self.learner.pipeline
-        pending = self.learner.begin_snapshot()
+        pending = self._begin_snapshot()
         try:
             self.saver.write(self.learner.finish_snapshot(pending, _DRAIN_S))
         except NoAnswerError:
@@ -368,26 +380,12 @@ class Daemon:
 
     # Signals and failures; these only leave orders for the main thread.
 
-    def _catch_signals(self, stack: ExitStack) -> None:
-        for number, handler in (
-            (signal.SIGTERM, self._on_stop_signal),
-            (signal.SIGINT, self._on_stop_signal),
-            (signal.SIGHUP, self._on_reload_signal),
-        ):
-            stack.callback(signal.signal, number, signal.signal(number, handler))
-
-    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
-        _ = frame
-        self._signals += 1
-        if self._signals > 1:
-            os.write(2, b"second signal: ending at once, nothing saved\n")
-            os._exit(_FORCED)
+    def _on_stop_signal(self, number: int) -> None:
         if self.state in ("compiling", "recovering"):
             raise StoppedEarly(signal.Signals(number).name)
         self.on_main(self._begin_drain)
 
-    def _on_reload_signal(self, number: int, frame: FrameType | None) -> None:
-        _ = number, frame
+    def _on_reload_signal(self) -> None:
         self.on_main(self._reload)
 
     def _on_failure(self, failure: StageError) -> None:
@@ -396,4 +394,7 @@ class Daemon:
         self.on_main(lambda: None)
 
     def _why_not_ready(self) -> str:
+        rows = self.durable.progress if self.durable else None
+        if self.state == "recovering" and rows and rows.total:
+            return f"recovering: {rows.done} of {rows.total} rows of the journal"
         return "" if self.state == "ready" else self.state

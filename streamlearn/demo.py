@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import streamlearn
 from streamlearn import config
-from streamlearn.bench.process import DaemonProcess
+from streamlearn.bench.process import PLAIN, DaemonProcess
 from streamlearn.client import Producer, Subscriber
 from streamlearn.data import Dataset
 from streamlearn.errors import NoAnswerError, StreamlearnError, UsageError
@@ -175,7 +175,7 @@ def play(
     train = train.shaped(options.stream.shape)
     listener = _Listener(options, train.rows, on_progress)
     with tempfile.TemporaryDirectory(prefix="streamlearn-demo-") as folder:
-        daemon = DaemonProcess(path, folder, ("publish.metrics_every_s=0.1",))
+        daemon = DaemonProcess(path, folder, ("publish.metrics_every_s=0.1", *PLAIN))
         try:
             answers = _run(daemon, train, dataset.test, listener)
         except NoAnswerError as error:

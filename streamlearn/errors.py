@@ -9,6 +9,7 @@
     ├── RejectedError           -       one message is refused: count it under its reason, go on
     ├── StateError              exit 1  what is on disk cannot be used: say which, keep it, stop
     │   ├── DamagedError        exit 1  a checksum fails: fall back to the checkpoint before
+    │   ├── NoSpaceError        exit 1  the disk is full: wait, try again, take nothing in meanwhile
     │   └── ChangedError        exit 1  made under another configuration: refuse, say what differs
     ├── StageError              exit 1  a stage failed: our state may be wrong, stop without saving
     └── NoAnswerError           exit 1  the other side is silent: wait, or look whether it runs
@@ -77,6 +78,10 @@ class StateError(StreamlearnError):
 
 class DamagedError(StateError):
     """A checkpoint's checksum, size or format is wrong; the one before may be good."""
+
+
+class NoSpaceError(StateError):
+    """The disk is full; nothing was written, and it may be tried again."""
 
 
 class ChangedError(StateError):

@@ -16,6 +16,7 @@ from streamlearn.pipeline.stage import PartStage
 from streamlearn.prepare import STEPS
 from streamlearn.rules import RULES
 from streamlearn.schema import resolve
+from streamlearn.wire.gate import Gate
 from streamlearn.wire.publish import Publisher
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def build_outlet(
     outlet = Outlet(learner.ring, publisher, lambda: learner.intake.sources, learned, figures)
     outlet.embeddings_every_rows = publish.embeddings_every_rows
     outlet.metrics_every_s = publish.metrics_every_s
-    outlet.anomaly_above = publish.anomaly_above
+    outlet.anomaly_above, outlet.anomaly_rows = publish.anomaly_above, publish.anomaly_rows
     telling = [stage.name for stage in learner.parts if stage.part.surprise_out]
     columns = [learner.ring.column(f"{name}/surprise") for name in telling]
     outlet.publish_surprise([name.partition("/")[2] for name in telling], columns)
@@ -78,7 +79,7 @@ def build_outlet(
     return outlet
 
 
-def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
+def connect(board: Board, learner: Learner, publisher: Publisher, gate: Gate) -> None:
     """Let the board ask for every count that is kept where it arises."""
     counts, pipeline = learner.intake.counts, learner.pipeline
     names = [stage.name for stage in pipeline.stages]
@@ -89,7 +90,7 @@ def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
 
     board.supply("samples_received_total", lambda: counts.received)
     board.supply("samples_missed_total", lambda: counts.missed)
-    board.supply("samples_rejected_total", lambda: counts.rejected)
+    board.supply("samples_rejected_total", lambda: _rejected(counts, gate))
     board.supply("samples_dropped_total", lambda: counts.dropped)
     board.supply("labels_late_total", lambda: _late(learner))
     board.supply("stage_busy_seconds_total", lambda: dict(zip(names, pipeline.busy_s, strict=True)))
@@ -99,6 +100,12 @@ def connect(board: Board, learner: Learner, publisher: Publisher) -> None:
     board.supply("streams_begun_total", lambda: counts.begun)
     board.supply("streams_kept", lambda: learner.intake.streams_kept)
     board.set("ring_rows", learner.ring.rows)
+
+
+def _rejected(counts: Counts, gate: Gate) -> dict[str, int]:
+    """Messages refused at ingest, and connections and requests that the gate refused."""
+    rejected: dict[str, int] = dict(counts.rejected.items())
+    return rejected | {"auth": rejected["auth"] + gate.refused}
 
 
 def _late(learner: Learner) -> dict[str, float]:
@@ -122,11 +129,13 @@ class News:
     ----------
     counts
         What intake counts.
+    gate
+        Counts who was not let in.
 
     """
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+    def __init__(self, counts: Counts, gate: Gate) -> None:
+        self._counts, self._gate = counts, gate
         self._told: dict[tuple[str, str], int] = {}
 
     def tell(self, events: deque[dict[str, Any]]) -> None:
@@ -144,7 +153,7 @@ class News:
     def _now(self) -> dict[tuple[str, str], int]:
         counts = self._counts
         return {
-            **{("rejected", reason): n for reason, n in counts.rejected.items()},
+            **{("rejected", reason): n for reason, n in _rejected(counts, self._gate).items()},
             **{("dropped", reason): n for reason, n in counts.dropped.items()},
             **{("label dropped", reason): n for reason, n in counts.labels_dropped.items()},
             ("missed", ""): counts.missed,

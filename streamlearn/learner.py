@@ -29,6 +29,7 @@ from streamlearn.plan import Plan
 from streamlearn.prepare.window import Window
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.digest import digest
+from streamlearn.wire.message import Schema
 
 _LOOK_S: Final = 0.1
 _THREAD_GAIN: Final = 1.3
@@ -276,6 +277,18 @@ class Learner:
         """The name of the head whose predictions are published."""
         heads = [head.name for head in self.config.head]
         return (self.config.publish.head or heads[0]) if heads else None
+
+
+def schema_of(config: Config) -> Schema:
+    """What a stream's messages must be."""
+    stream, limits = config.stream, config.ingest
+    return Schema(
+        shape=stream.shape,
+        dtype=stream.dtype,
+        classes=stream.classes,
+        max_payload_bytes=limits.max_message_bytes,
+        max_rows=limits.max_rows,
+    )
 
 
 def choose_threads(costs: list[int], wanted: int | str) -> int:

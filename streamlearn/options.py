@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from streamlearn.options_outside import ObserveOptions, SecurityOptions
 from streamlearn.schema import Section
 
 Dtype = Literal["|u1", "|i1", "<i2", "<u2", "<i4", "<f2", "<f4", "<f8"]
@@ -125,6 +126,22 @@ class IngestOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "rows"},
         ),
     ] = 1024
+    router: Annotated[
+        str,
+        Meta(
+            description="ROUTER socket, binds; what it acknowledges survives kill -9 and power "
+            'loss, and is learned once. "" is off.'
+        ),
+    ] = ""
+    credit_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 12,
+            le=1 << 31,
+            description="Most bytes that a producer of ROUTER may have on their way.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 4 << 20
     max_message_bytes: Annotated[
         int,
         Meta(ge=1024, le=1 << 31, description="Largest frame taken in.", extra={"unit": "bytes"}),
@@ -243,6 +260,15 @@ class PublishOptions(Section, frozen=True, kw_only=True):
             extra={"unit": "standard deviations", "live": True},
         ),
     ] = 0.0
+    anomaly_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Rows of a stream, one after the other, that must be above anomaly_above.",
+            extra={"unit": "rows"},
+        ),
+    ] = 1
     queue_messages: Annotated[
         int,
         Meta(ge=1, le=1 << 20, description="Messages kept for a slow subscriber, then dropped."),
@@ -253,19 +279,6 @@ class ControlOptions(Section, frozen=True, kw_only=True):
     """`[control]`: questions and orders."""
 
     bind: Annotated[str, Meta(description='ROUTER socket. "" is off.')] = "tcp://127.0.0.1:5557"
-
-
-class ObserveOptions(Section, frozen=True, kw_only=True):
-    """`[observe]`: the metrics page and the log."""
-
-    bind: Annotated[
-        str, Meta(description='HTTP address of /metrics /livez /readyz. "" is off.')
-    ] = "127.0.0.1:9464"
-    log: Annotated[Literal["console", "json"], Meta(description="How log lines look.")] = "console"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        Meta(description="Least severe line that is logged.", extra={"live": True}),
-    ] = "info"
 
 
 class StoreOptions(Section, frozen=True, kw_only=True):
@@ -284,6 +297,52 @@ class StoreOptions(Section, frozen=True, kw_only=True):
     keep: Annotated[
         int, Meta(ge=1, le=1000, description="Newest checkpoints kept.", extra={"live": True})
     ] = 3
+
+
+class JournalOptions(Section, frozen=True, kw_only=True):
+    """`[journal]`: rows that are acknowledged and in no checkpoint yet; see `ingest.router`."""
+
+    max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 16,
+            le=1 << 40,
+            description="Most bytes kept; near it checkpoints come more often, and at it producers "
+            "get no credit.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 512 << 20
+    commit_ms: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="How long a row may wait for others to be written with it.",
+            extra={"unit": "ms"},
+        ),
+    ] = 5.0
+    commit_rows: Annotated[
+        int,
+        Meta(ge=1, le=1 << 20, description="Most rows written at once.", extra={"unit": "rows"}),
+    ] = 4096
+    commit_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 10,
+            le=1 << 30,
+            description="Most bytes written at once, and one message more.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 4 << 20
+    dead_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 16,
+            le=1 << 40,
+            description="Most bytes of messages that can never be learned; the oldest make room.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 16 << 20
 
 
 class PipelineOptions(Section, frozen=True, kw_only=True):
@@ -305,14 +364,6 @@ class PipelineOptions(Section, frozen=True, kw_only=True):
     ] = "auto"
 
 
-class SecurityOptions(Section, frozen=True, kw_only=True):
-    """`[security]`: who may reach the sockets."""
-
-    allow_plain: Annotated[
-        bool, Meta(description="Allow addresses that other machines reach, without encryption.")
-    ] = False
-
-
 class Config(Section, frozen=True, kw_only=True):
     """A whole configuration. `[[prepare]]`, `[[layer]]`, `[[head]]` are lists, in order."""
 
@@ -328,5 +379,6 @@ class Config(Section, frozen=True, kw_only=True):
     control: ControlOptions = ControlOptions()
     observe: ObserveOptions = ObserveOptions()
     store: StoreOptions = StoreOptions()
+    journal: JournalOptions = JournalOptions()
     pipeline: PipelineOptions = PipelineOptions()
     security: SecurityOptions = SecurityOptions()

@@ -5,9 +5,11 @@ compiled yet has them compiled by a child, and then loads them like any later st
 """
 
 import hashlib
+import logging
 import platform
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,8 @@ from streamlearn.instruments import build_board
 from streamlearn.kernels.compile import HOME
 from streamlearn.learner import Learner
 from streamlearn.plan import CATALOGUE
+
+log = logging.getLogger(__name__)
 
 _SMALL: Final = {"block_rows": 2, "threads": 1}
 
@@ -52,6 +56,14 @@ def ensure(config: Config) -> str:
     with suppress(OSError):
         mark.touch()
     return COMPILED
+
+
+def ensure_and_tell(config: Config) -> None:
+    """The same, with a line in the log before and after: it may take minutes."""
+    began = time.perf_counter()
+    log.info("compiling kernels, unless they are kept from an earlier start")
+    done = ensure(config)
+    log.info(done, extra={"seconds": time.perf_counter() - began})
 
 
 def _mark(config: Config) -> Path | None:

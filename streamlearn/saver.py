@@ -8,6 +8,7 @@ from typing import Any
 from streamlearn.errors import StateError
 from streamlearn.observe.board import Board
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
+from streamlearn.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -65,3 +66,7 @@ class Saver:
         self._events.append({"name": "checkpoint", "rows_learned": rows, "digest": digest})
         log.info("checkpoint", extra={"rows_learned": rows, "seconds": written.seconds})
         return snapshot
+
+    def read_back(self) -> list[Manifest]:
+        """What the whole checkpoints say of themselves, the newest as it is on the disk now."""
+        return self.store.kept()

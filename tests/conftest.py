@@ -64,13 +64,19 @@ DAEMON = (
     "test_daemon_geometric_spiking",
     "test_daemon_learners",
     "test_daemon_mishaps",
+    "test_acknowledged",
     "test_daemon_streams",
+    "test_disk",
+    "test_faults",
     "test_rubbish_daemon",
+    "test_security",
+    "test_security_ack",
+    "test_security_pub",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
 RECURRENT = ("greedy_infomax_context", "context=", "'context'")
 """In names of tests of recurrent contexts, whose kernels take two minutes to compile."""
-LIVE = ("test_bench", "test_ingest", "test_publish", "test_threads")
+LIVE = ("test_bench", "test_door", "test_ingest", "test_publish", "test_threads")
 """Modules of tests whose deadlines other tests beside them could make them miss."""
 
 

@@ -74,7 +74,7 @@ def gauges(one: Learner) -> dict[str, float]:
     return stage.gauges()
 
 
-def after(trouble: Samples, names: int, **step: Any) -> dict[str, float]:
+def after(trouble: Samples, names: int, step: dict[str, Any]) -> dict[str, float]:
     """Gauges of a module that turned, saw trouble on so many of four streams, and turned again."""
     window, stream = RAW["prepare"][0], {**RAW["stream"], "live": 4}
     one = running({**RAW, "stream": stream, "prepare": [window, step]})
@@ -98,7 +98,7 @@ def after(trouble: Samples, names: int, **step: Any) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def calm() -> dict[str, float]:
     """Gauges of a module that saw no trouble."""
-    return after(np.zeros((0, 3), np.float32), 0)
+    return after(np.zeros((0, 3), np.float32), 0, REMEMBERS)
 
 
 FORGETS = {"step": "standardize", "memory_rows": 60, "patience_rows": 100}
@@ -126,7 +126,7 @@ def test_trouble_ends_when_good_data_come_back(
 
     Half of these rows are what `standardize` may take to believe them; figures fade over 1,000.
     """
-    told = after(trouble, names, **step)
+    told = after(trouble, names, step)
     assert all(math.isfinite(value) for value in told.values())
     assert calm["accuracy"] > 0.85
     assert told["accuracy"] > calm["accuracy"] - 0.05

@@ -91,7 +91,10 @@ def test_help_lists_the_verbs(call: Call) -> None:
         "watch",
         "ctl",
         "inspect",
+        "fsck",
+        "dead",
         "bench",
+        "keygen",
     ]
     assert "..." not in done.out.split("Commands:\n")[1]
     assert done.code == 0

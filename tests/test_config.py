@@ -146,3 +146,70 @@ def test_live_settings_change_within_their_range_and_others_do_not() -> None:
         changed(base, "store.kep", 3)
     with pytest.raises(ConfigError, match=r"store.keep: expected 1…1000, got 0"):
         changed(base, "store.keep", 0)
+
+
+@pytest.mark.parametrize(
+    ("bind", "reached"),
+    [
+        ("tcp://127.0.0.1:5555", False),
+        ("tcp://127.1.2.3:5555", False),
+        ("tcp://localhost:5555", False),
+        ("tcp://[::1]:5555", False),
+        ("ipc:///run/streamlearn.sock", False),
+        ("tcp://localhost.example.org:5555", True),
+        ("tcp://127.example.org:5555", True),
+        ("tcp://*:5555", True),
+        ("tcp://eth0:5555", True),
+        ("tcp://[::]:5555", True),
+        ("tcp://192.168.1.2:5555", True),
+    ],
+)
+def test_other_machines_are_kept_out_unless_allowed_by_name(bind: str, *, reached: bool) -> None:
+    """Without keys only the loopback is bound to; keys, or the word, open the other addresses."""
+    raw = {**GOOD, "ingest": {"pull": bind}}
+    keys = {"server_key": "server.key_secret", "allowed": "allowed"}
+    for security in (keys, {"allow_plain": True}):
+        parse({**raw, "security": security}, CATALOGUE)
+    if not reached:
+        parse(raw, CATALOGUE)
+        return
+    with pytest.raises(ConfigError, match="can be reached from other machines"):
+        parse(raw, CATALOGUE)
+
+
+def test_keys_need_a_list() -> None:
+    """With a key and no list of clients, everybody who knows the public key would come in."""
+    raw = {**GOOD, "security": {"server_key": "server.key_secret"}}
+    with pytest.raises(ConfigError, match=r"security\.allowed: missing"):
+        parse(raw, CATALOGUE)
+
+
+TLS = {"certificate": "daemon.pem", "key": "daemon.key"}
+
+
+@pytest.mark.parametrize(
+    ("observe", "line"),
+    [
+        ({}, "observe.bind: '0.0.0.0:9464' can be reached from other machines"),
+        (TLS, "observe.bind: '0.0.0.0:9464' can be reached from other machines"),
+        ({"token_file": "token"}, "observe.bind: '0.0.0.0:9464' can be reached"),
+        ({"certificate": "daemon.pem"}, "observe.key: missing; certificate and key go together"),
+        ({"client_ca": "ca.pem"}, "observe.certificate: missing; observe.client_ca asks for TLS"),
+        ({**TLS, "token_file": "token"}, ""),
+        ({**TLS, "client_ca": "ca.pem"}, ""),
+    ],
+)
+def test_the_page_is_reached_from_elsewhere_only_encrypted_and_by_those_who_may(
+    observe: dict[str, str], line: str
+) -> None:
+    """Keys of ZeroMQ do not guard the page: it needs TLS, and a certificate or a token."""
+    keys = {"server_key": "server.key_secret", "allowed": "allowed"}
+    raw = {**GOOD, "security": keys, "observe": {"bind": "0.0.0.0:9464", **observe}}
+    if not line:
+        parse(raw, CATALOGUE)
+        return
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, CATALOGUE)
+    assert line in str(caught.value)
+    plain = {**raw, "observe": {"bind": "0.0.0.0:9464"}, "security": {"allow_plain": True}}
+    parse(plain, CATALOGUE)

@@ -76,7 +76,7 @@ def test_a_row_of_the_watch(tmp_path: Path) -> None:
     assert "t = 11.0, p = 0.058; over people and seeds t = 2.6" in row.note
     assert row.note.endswith("2 s of processor")
     beside = infomax_watch.measured("untrained25", watch, 2, tmp_path)
-    assert infomax_watch.row("untrained25", beside, tmp_path).note == "2 s of processor"
+    assert infomax_watch.row("untrained25", beside, tmp_path).note == "2 seeds; 2 s of processor"
 
 
 def test_a_difference_is_tested_by_students_t() -> None:

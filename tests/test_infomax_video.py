@@ -86,8 +86,8 @@ def test_a_stream_is_timed(monkeypatch) -> None:
     assert [row.unit for row in rows[:3]] == ["steps/s", "% of a core", "µs a step"]
     assert all(row.ours > 0 for row in rows)
     two, six = infomax_speed.state_rows()
-    stored = 1024 * (256 + 2) * 4
-    assert "1,024 past rows 1,056,768" in six.note
+    stored = 1024 * (small.units + 2) * 4
+    assert f"1,024 past rows {stored:,}" in six.note
     assert (six.ours - two.ours) % 4 == 0
     assert 1 < (six.ours - two.ours) / 4 / stored < 1.3
     memory = infomax_speed.memory_row(samples, 2000)

@@ -130,6 +130,7 @@ def test_law_5_a_restored_learner_makes_the_same_choices(digits: Dataset, tmp_pa
     def begin() -> Learner:
         learner = Learner(config(list(RULES), list(HEADS), KEEPING, block_rows=5))
         learner.assemble()
+        learner.warm()  # compiling takes minutes, learning has sixty seconds
         return learner
 
     whole, first, second = begin(), begin(), begin()

@@ -30,16 +30,42 @@ from streamlearn.prepare import STEPS
 from streamlearn.rules import RULES
 
 ORDER = (
-    ("streamlearn", "errors", "kernels", "prequential", "wire", "part", "schema"),
-    ("options", "config"),
-    ("rules", "heads", "prepare", "pipeline", "store", "data", "client"),
+    ("streamlearn", "errors", "failpoints", "kernels", "prequential", "wire", "part", "schema"),
+    ("options", "options_outside", "config"),
+    (
+        "rules",
+        "heads",
+        "prepare",
+        "pipeline",
+        "store",
+        "data",
+        "outbox",
+        "spool",
+        "courier",
+        "pusher",
+        "client",
+    ),
     ("plan",),
     ("learner",),
-    ("wire.ingest", "wire.publish", "wire.control", "observe", "live", "growth"),
+    (
+        "wire.gate",
+        "wire.door",
+        "wire.source",
+        "wire.router",
+        "wire.ingest",
+        "wire.publish",
+        "wire.control",
+        "observe",
+        "live",
+        "growth",
+    ),
     ("instruments",),
     (
         "precompile",
         "saver",
+        "orders",
+        "signals",
+        "durable",
         "change_over",
         "commands",
         "daemon",
@@ -206,6 +232,8 @@ def test_shown_commands_exist() -> None:
             assert verb in targets, f"{file}: {line}"
         elif not verb.startswith("-"):
             command = cli.main.commands.get(verb)
+            if isinstance(command, click.Group):
+                command = command.commands.get(words[0])
             assert isinstance(command, click.Command), f"{file}: {line}"
             known = {option for parameter in command.params for option in parameter.opts}
             used = {word.partition("=")[0] for word in words if word.startswith("--")}

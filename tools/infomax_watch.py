@@ -226,7 +226,7 @@ def row(name: str, found: Folds, state: Path) -> Row:
         unit="% of pieces right",
         seeds=len(seeds),
         spread=round(max(means) - min(means), 2),
-        note="; ".join([*notes, f"{seconds:.2g} s of processor"]),
+        note="; ".join([*notes, f"{len(seeds)} seeds", f"{seconds:.2g} s of processor"]),
     )
 
 

@@ -16,6 +16,11 @@ from typing import Final, Self
 from streamlearn.errors import NoAnswerError, StartError
 
 LOOPBACK: Final = "127.0.0.1"
+PLAIN: Final = (
+    *("security.server_key=", "security.allowed="),
+    *("observe.certificate=", "observe.key=", "observe.client_ca=", "observe.token_file="),
+)
+"""Settings of a daemon that only this process talks to, on the loopback."""
 _POLL_S: Final = 0.01
 _TAIL_BYTES: Final = 4000
 

@@ -47,9 +47,12 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
 
     Wrong: one line on stderr for each error, exit code 2. Good: exit code 0.
     """
+    from streamlearn.observe.access import Access
     from streamlearn.plan import check as build
+    from streamlearn.wire.gate import Gate
 
     config = load(file, settings)
     build(config, str(file))
+    Access(config.observe, Gate(config.security).refuse)
     parts = [f"{len(config.prepare)} prepare", f"{len(config.layer)} layer", f"{len(config.head)}"]
     click.echo(f"{file}: good: {', '.join(parts)} head, seed {config.seed}")

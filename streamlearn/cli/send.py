@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.progress import DownloadBar, progress
 from streamlearn.errors import UsageError
 
@@ -45,6 +46,16 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 )
 @click.option("--no-labels", is_flag=True, help="Keep the labels back.")
 @click.option("--label-delay", type=click.IntRange(1), metavar="N", help="Send labels N rows late.")
+@click.option(
+    "--ack",
+    is_flag=True,
+    help="Send to ingest.router, which acknowledges; needs --producer.",
+)
+@click.option(
+    "--spool",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --ack: folder that keeps rows until they are durable, across restarts.",
+)
 @click.option("--pub", is_flag=True, help="Send by PUB, to ingest.sub: newest data wins.")
 @click.option(
     "--size", callback=_size, metavar="HxW", help="Bring images to this height and width."
@@ -57,13 +68,15 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
     help="Of a set of recordings, how many are streams at once: 16.",
 )
 @click.option("--timeout", type=float, metavar="S", help="Give up when the daemon takes nothing.")
+@keys_option
 def send(src: str, *, to: str, **how: Any) -> None:
     """Play a data set to a daemon.
 
     Rows that it holds out stay back. SRC is a set's name (optdigits, mnist, fashion-mnist,
     cifar10), a folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video
     file, which is sent in grey; or a set of recordings, a .npz with offsets, or a folder of such
-    with a class each. A slow daemon slows the sending.
+    with a class each. A slow daemon slows the sending. With --ack, rows that the daemon has of this
+    producer are not sent again, so that the same command goes on where it ended.
     """
     from streamlearn import data
     from streamlearn.client import Producer
@@ -71,6 +84,8 @@ def send(src: str, *, to: str, **how: Any) -> None:
     if how["no_labels"] and how["label_delay"]:
         raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
     rows = data.load(src, new_bar=DownloadBar, size=how["size"]).train
+    if how["ack"] and rows.series is not None:
+        raise UsageError("--ack: a set of recordings is many streams; send it without")
     delay = None if how["no_labels"] else how["label_delay"] or 0
     message_rows = how["rows"] or (1 if how["rate"] else 16)
     rows = data.interleaved(rows, how["together"], message_rows, mixed=True)
@@ -85,11 +100,16 @@ def send(src: str, *, to: str, **how: Any) -> None:
             kind=kind,
             timeout_s=how["timeout"],
             shape=rows.shape,
+            ack=how["ack"],
+            spool=how["spool"],
+            keys=how["keys"],
         ) as producer,
     ):
         rate = how["rate"] and how["rate"] * min(how["together"], len(rows.names) or 1)
         player = Player(producer, how["stream"], delay)
         player.play(rows, message_rows, rate, show)
+    if producer.rejected:
+        click.echo(f"refused: {producer.rejected} rows; see streamlearn dead list", err=True)
 
 
 class Player:
@@ -134,13 +154,21 @@ class Player:
         from streamlearn.data import messages
 
         began = time.monotonic()
-        for begin in range(0, data.rows, message_rows):
+        there = 0 if data.series is not None else self._there(data, message_rows)
+        for begin in range(there, data.rows, message_rows):
             end = min(begin + message_rows, data.rows)
-            _wait_until(began + end / rate_hz if rate_hz else 0.0)
+            _wait_until(began + (end - there) / rate_hz if rate_hz else 0.0)
             for start, stop in messages(data, begin, end):
                 self._send(data, start, stop)
             show(end, "")
         self._send_labels(data, data.rows + (self._delay or 0))
+
+    def _there(self, data: "Dataset", message_rows: int) -> int:
+        """How many rows the daemon has already; labels that may be missing are due once more."""
+        there, delay = min(self._producer.seq, data.rows), self._delay or 0
+        for start in range(max(0, there - delay), there, message_rows):
+            self._late.append((start, start, min(start + message_rows, there)))
+        return there
 
     def _send(self, data: "Dataset", start: int, stop: int) -> None:
         producer = self._producer

@@ -3,11 +3,13 @@
 
 import math
 from collections import deque
+from pathlib import Path
 from typing import Any, Final, Self
 
 import click
 import msgspec
 
+from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.show import as_json, percent
 from streamlearn.errors import UsageError
 from streamlearn.observe.metrics import PREFIX
@@ -21,6 +23,7 @@ _EVENTS_SHOWN: Final = 5
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after N messages.")
 @click.option("--timeout", type=float, metavar="S", help="Give up after S seconds of silence.")
 @click.option("--json", "json", is_flag=True, help="One JSON object a line.")
+@keys_option
 def watch(
     endpoint: str,
     *,
@@ -28,6 +31,7 @@ def watch(
     limit: int | None,
     timeout: float | None,
     json: bool,
+    keys: Path | None,
 ) -> None:
     """Show live what a daemon publishes.
 
@@ -39,7 +43,7 @@ def watch(
 
     chosen = topics or (("",) if json else ("metrics", "event"))
     shown = _Lines() if json or topics else _Screen()
-    with Subscriber(endpoint, topics=chosen, timeout_s=timeout) as subscriber, shown:
+    with Subscriber(endpoint, topics=chosen, timeout_s=timeout, keys=keys) as subscriber, shown:
         for count, message in enumerate(subscriber, 1):
             shown.show(message)
             if count == limit:
@@ -155,7 +159,10 @@ class _Screen:
 @click.argument("verb")
 @click.argument("arguments", metavar="[KEY=VALUE]…", nargs=-1)
 @click.option("--timeout", type=float, default=60.0, metavar="S", help="How long to wait.")
-def ctl(endpoint: str, verb: str, arguments: tuple[str, ...], *, timeout: float) -> int:
+@keys_option
+def ctl(
+    endpoint: str, verb: str, arguments: tuple[str, ...], *, timeout: float, keys: Path | None
+) -> int:
     """Ask a daemon for one thing.
 
     ENDPOINT is its control.bind; VERB is ping, status, infer, checkpoint, pause, resume, freeze,
@@ -169,7 +176,7 @@ def ctl(endpoint: str, verb: str, arguments: tuple[str, ...], *, timeout: float)
     given = dict(_argument(text) for text in arguments)
     if verb == "infer":
         given.setdefault("as", "lists")
-    answer = request(endpoint, verb, timeout, **given)
+    answer = request(endpoint, verb, timeout, keys=keys, **given)
     click.echo(as_json(answer))
     if answer.get("ok"):
         return 0

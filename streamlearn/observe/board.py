@@ -95,6 +95,7 @@ class Board:
             "class": shown,
             "topic": list(metrics.TOPICS),
             "begin": list(metrics.BEGIN_REASONS),
+            "fate": list(metrics.DEAD_FATES),
             "level": list(metrics.LOG_LEVELS),
             "version": [__version__],
             "rules": [rules],

@@ -16,8 +16,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import WSGIApplication
 
 from streamlearn.errors import StartError
+from streamlearn.observe.access import Access
 from streamlearn.observe.board import Board
 from streamlearn.observe.site import Site
+from streamlearn.options_outside import ObserveOptions
 
 MOST_REQUESTS: Final = 16
 """Requests answered at once; one more is closed unanswered."""
@@ -39,6 +41,7 @@ class Server:
             target=server.serve_forever, name="http", kwargs={"poll_interval": 0.5}, daemon=True
         )
         self._thread.start()
+        log.info("metrics page", extra={"address": self.address})
 
     def close(self) -> None:
         """Stop; requests under way are cut off and no thread is left. Again is harmless."""
@@ -47,7 +50,9 @@ class Server:
         self._server.server_close()
 
 
-def start_http(bind: str, board: Board, readiness: Callable[[], str]) -> Server:
+def start_http(
+    bind: str, board: Board, readiness: Callable[[], str], access: Access | None = None
+) -> Server:
     """Serve /metrics, /livez, /readyz and a page to look at.
 
     Parameters
@@ -58,6 +63,8 @@ def start_http(bind: str, board: Board, readiness: Callable[[], str]) -> Server:
         Where the figures are; its `ready` follows `readiness` from now on.
     readiness
         Why the daemon is not ready ("compiling", "recovering", "draining"); "" when it is.
+    access
+        Who may look; None: everybody, in plain HTTP.
 
     Raises
     ------
@@ -66,10 +73,11 @@ def start_http(bind: str, board: Board, readiness: Callable[[], str]) -> Server:
 
     """
     board.supply("ready", lambda: float(not readiness()))
-    site = Site(board, readiness)
+    access = access or Access(ObserveOptions(), log.debug)
+    site = Site(board, readiness, access)
     try:
         host, port = _parsed(bind)
-        return Server(_Server(host, port, site))
+        return Server(_Server(host, port, site, access))
     except (OSError, ValueError, OverflowError) as error:
         raise StartError(
             f"observe.bind: {bind}: {getattr(error, 'strerror', None) or error}: stop what listens "
@@ -94,7 +102,8 @@ class _Server(WSGIServer):
     request_queue_size = 64
     """Waiting to be accepted; with the library's 5, a burst made the health check wait seconds."""
 
-    def __init__(self, host: str, port: int, application: WSGIApplication) -> None:
+    def __init__(self, host: str, port: int, application: WSGIApplication, access: Access) -> None:
+        self._access = access
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._slots = threading.BoundedSemaphore(MOST_REQUESTS)
         self._running: dict[threading.Thread, socket.socket] = {}
@@ -125,7 +134,11 @@ class _Server(WSGIServer):
 
     def _serve(self, request: Any, client_address: Any) -> None:
         try:
-            self.finish_request(request, client_address)
+            request = self._access.wrapped(request)
+            with self._guard:
+                self._running[threading.current_thread()] = request
+            if self._access.shake_hands(request, PATIENCE_S):
+                self.finish_request(request, client_address)
         except OSError as error:
             log.debug("%s: %s", client_address[0], error)
         except Exception:

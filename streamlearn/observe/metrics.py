@@ -12,13 +12,16 @@ PREFIX: Final = "streamlearn_"
 WINDOWS: Final = ("all", "recent")
 """Over all rows since the learner began, and over the fading window of figures.recent_rows."""
 TRIVIAL_RULES: Final = ("majority", "repeat")
-DROP_REASONS: Final = ("behind", "stopping")
-"""Why accepted rows are not learned from: SUB ingest was behind, so the newest rows won."""
+DROP_REASONS: Final = ("behind", "stopping", "rate")
+"""Why valid rows are not learned from: SUB ingest was behind, so the newest rows won; the daemon
+was ending; the client sent more a second than its file allows."""
 LATE_OUTCOMES: Final = ("learned", "dropped")
 """A late label found its row; or it came after labels.keep_rows newer rows, or a second time."""
 TOPICS: Final = ("prediction", "embedding", "surprise", "metrics", "event")
 BEGIN_REASONS: Final = ("new", "gap", "clock")
 """Why a stream begins: see `streamlearn.pipeline.streams`."""
+DEAD_FATES: Final = ("kept", "dropped")
+"""A message was set aside; an older one made room for it."""
 LOG_LEVELS: Final = ("warning", "error")
 
 CLASSES_SHOWN: Final = 100
@@ -52,14 +55,16 @@ METRICS: Final = (
     Metric(
         "samples_rejected_total",
         "counter",
-        "Messages refused as they break the wire format; nothing of them is learned.",
+        "Messages refused as they break the wire format, and, as auth, connections and requests of "
+        "those who may not; nothing of them is learned.",
         "messages",
         ("reason",),
     ),
     Metric(
         "samples_dropped_total",
         "counter",
-        "Valid rows given up on purpose: SUB ingest was behind and newer rows won.",
+        "Valid rows given up on purpose: SUB ingest was behind and newer rows won; the daemon was "
+        "ending; a client sent more a second than it may.",
         "rows",
         ("reason",),
     ),
@@ -147,7 +152,7 @@ METRICS: Final = (
     Metric(
         "anomalies_total",
         "counter",
-        "Times a stream rose above publish.anomaly_above standard deviations of surprise.",
+        "Times a stream was above publish.anomaly_above for publish.anomaly_rows in a row.",
         "times",
     ),
     Metric("checkpoints_total", "counter", "Checkpoints written.", "checkpoints"),
@@ -168,6 +173,37 @@ METRICS: Final = (
         "When the newest checkpoint was written; 0: none yet.",
         "s",
     ),
+    Metric(
+        "journal_bytes", "gauge", "Acknowledged messages that no old checkpoint has yet.", "bytes"
+    ),
+    Metric("journal_rows", "gauge", "Rows in them.", "rows"),
+    Metric("journal_commits_total", "counter", "Batches written to the journal.", "batches"),
+    Metric(
+        "journal_commit_seconds", "gauge", "How long the last batch took to reach the disk.", "s"
+    ),
+    Metric(
+        "journal_failures_total",
+        "counter",
+        "Batches that the disk had no room for; nothing is acknowledged until it has.",
+        "batches",
+    ),
+    Metric(
+        "credit_bytes",
+        "gauge",
+        "What a producer may have on its way; 0: journal or disk is full, producers wait.",
+        "bytes",
+    ),
+    Metric(
+        "dead_letters_total",
+        "counter",
+        "Messages that can never be learned: set aside; dropped, as newer ones needed the room.",
+        "messages",
+        ("fate",),
+    ),
+    Metric(
+        "recovery_rows", "gauge", "Rows of the journal to learn again since the last start.", "rows"
+    ),
+    Metric("recovery_rows_left", "gauge", "Those of them that are not learned again yet.", "rows"),
     Metric("log_lines_total", "counter", "Log lines that need a look.", "lines", ("level",)),
 )
 

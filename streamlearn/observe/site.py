@@ -7,6 +7,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import make_wsgi_app
 
+from streamlearn.observe.access import Access
 from streamlearn.observe.board import Board
 from streamlearn.observe.collector import registry
 from streamlearn.observe.page import Page
@@ -42,11 +43,13 @@ class Site:
         Where the figures are.
     readiness
         Why the daemon is not ready, in a few words; "" when it is.
+    access
+        Who may look.
 
     """
 
-    def __init__(self, board: Board, readiness: Callable[[], str]) -> None:
-        self._readiness = readiness
+    def __init__(self, board: Board, readiness: Callable[[], str], access: Access) -> None:
+        self._readiness, self._access = readiness, access
         self._metrics = cast("WSGIApplication", make_wsgi_app(registry(board)))
         self._page = Page(board)
         self._paths: dict[str, Callable[[], Answer]] = {
@@ -69,6 +72,9 @@ class Site:
     def _answer(self, path: str, method: str, environ: WSGIEnvironment) -> Answer:
         if method not in ("GET", "HEAD"):
             return _text("405 Method Not Allowed", "GET or HEAD\n")
+        if not self._access.may(path, environ.get("HTTP_AUTHORIZATION", "")):
+            status, headers, body = _text("401 Unauthorized", "give the token\n")
+            return status, [*headers, ("WWW-Authenticate", 'Basic realm="streamlearn"')], body
         if path == "/metrics":
             return self._scrape(environ)
         known = self._paths.get(path)

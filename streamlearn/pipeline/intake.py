@@ -62,7 +62,7 @@ class Counts:
         self.labels_dropped = {"too_late": 0, "known": 0}
         self.begun = dict.fromkeys(BEGIN_REASONS, 0)
         self.rejected = dict.fromkeys(REASONS, 0)
-        self.dropped: dict[str, int] = {"behind": 0, "stopping": 0}
+        self.dropped: dict[str, int] = {"behind": 0, "stopping": 0, "rate": 0}
         self.examples: dict[str, str] = {}
         """Reason → the last message refused for it, in words."""
 

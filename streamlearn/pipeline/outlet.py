@@ -93,10 +93,11 @@ class Outlet(Stage):
         self.metrics_every_s = 1.0
         self.events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
         """What happened and is not published yet; any thread may append."""
-        self.anomaly_above = 0.0
+        self.anomaly_above, self.anomaly_rows = 0.0, 1
         self.anomalies = 0
-        """Times a stream rose above the bound."""
-        self._above: set[int] = set()
+        """Times a stream rose above the bound and stayed there for so many rows."""
+        self._above: dict[int, int] = {}
+        """Source → rows since it rose above the bound; only of those that are."""
         self._surprise: tuple[list[str], list[F32]] = ([], [])
         self._publisher = publisher
         self._sources, self._learned, self._figures = sources, learned, figures
@@ -157,17 +158,19 @@ class Outlet(Stage):
                 self._tell_anomalies(start, values)
 
     def _tell_anomalies(self, start: int, values: F32) -> None:
-        """Append an event for each row with which a stream rises above the bound."""
+        """Append an event for each row with which a stream has been above the bound long enough."""
         source = int(self._source[start])
         for i, most in enumerate(values.max(axis=1).tolist()):
-            above = most >= self.anomaly_above
-            if above and source not in self._above:
+            if most < self.anomaly_above:
+                self._above.pop(source, None)
+                continue
+            self._above[source] = self._above.get(source, 0) + 1
+            if self._above[source] == self.anomaly_rows:
                 layer = self._surprise[0][int(values[i].argmax())]
                 stream = self._sources()[source][0]
                 told = {"stream": stream, "seq": int(self._seq[start + i]), "layer": layer}
                 self.events.append({"name": "anomaly", "surprise": most, **told})
                 self.anomalies += 1
-            (self._above.add if above else self._above.discard)(source)
 
     def _runs(self, block: Block) -> list[tuple[int, int]]:
         """Cut a block into fresh rows of one source with consecutive seq."""

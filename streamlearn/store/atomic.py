@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from streamlearn.errors import StateError
+from streamlearn.failpoints import reach
 
 TEMPORARY: Final = ".tmp-"
 """How the name of everything unfinished begins."""
@@ -59,7 +60,7 @@ def write_file(path: Path, data: bytes) -> None:
         try:
             _write(temporary, data)
             temporary.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -90,11 +91,14 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
+            reach("checkpoint.before_fsync")
             for file in temporary.iterdir():
-                _sync(file)
-            _sync(temporary)
+                sync(file)
+            sync(temporary)
+            reach("checkpoint.after_fsync")
             temporary.rename(path)
-            _sync(path.parent)
+            sync(path.parent)
+            reach("checkpoint.after_rename")
         except BaseException:
             # What cannot be removed now bears the temporary name: the next sweep finds it.
             shutil.rmtree(temporary, ignore_errors=True)
@@ -113,7 +117,7 @@ def remove_folder(path: Path) -> None:
     temporary = _beside(path)
     with translated(path):
         path.rename(temporary)
-        _sync(path.parent)
+        sync(path.parent)
         shutil.rmtree(temporary)
 
 
@@ -148,8 +152,8 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(path: Path) -> None:
-    """Wait until the file, or a folder's list of names, is on the disk."""
+def sync(path: Path) -> None:
+    """Wait until the file, or a folder's list of names, is on the disk; raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,10 +14,11 @@ A change of any byte in either file is seen. Nothing here can run code when it i
 import errno
 import hashlib
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -169,6 +170,22 @@ class Checkpoints:
         found = recovery.newest_whole(self.names(), self.check)
         return None if found is None else found[1]
 
+    def kept(self) -> list[Manifest]:
+        """What the whole checkpoints say of themselves, newest first; the newest is read back.
+
+        What is not whole is logged and left out, so that nobody relies on it.
+        """
+        names = self.names()
+        for name in names[:1]:
+            _forget_cached(self.folder / name / ARRAYS)
+            self._whole.pop(name, None)
+        whole = [name for name in names if self._is_whole(name)]
+        return [self._manifest(name) for name in whole]
+
+    def _manifest(self, name: str) -> Manifest:
+        path = self.folder / name / MANIFEST
+        return unseal(_bytes(path), str(path))
+
     def read(self, name: str) -> Snapshot:
         """Read one checkpoint and check all of it.
 
@@ -196,7 +213,7 @@ class Checkpoints:
         """Compare every byte of a checkpoint with its checksums; raises like `read`."""
         path = self.folder / name
         self._whole[name] = False
-        manifest = unseal(_bytes(path / MANIFEST), str(path / MANIFEST))
+        manifest = self._manifest(name)
         _compare(path / ARRAYS, manifest.files.get(ARRAYS, {}))
         self._whole[name] = True
         return manifest
@@ -229,6 +246,12 @@ class Checkpoints:
             except StateError as error:
                 log.warning("%s; it does not count as a checkpoint", error)
         return self._whole[name]
+
+
+def _forget_cached(path: Path) -> None:
+    """Let the next reader get the file from the disk, not from memory, where the system can."""
+    with suppress(OSError, AttributeError), path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write(folder: Path, snapshot: Snapshot) -> int:

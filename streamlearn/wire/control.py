@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -11,6 +12,9 @@ import zmq
 from streamlearn.errors import NoAnswerError, StreamlearnError, UsageError
 from streamlearn.schema import nearest
 from streamlearn.wire.endpoint import bind
+from streamlearn.wire.gate import OPEN, Gate
+from streamlearn.wire.handshake import Handshake
+from streamlearn.wire.keys import Keys, client_keys
 from streamlearn.wire.message import VERSION
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -38,6 +42,8 @@ class Control:
     handlers
         Verb → what answers it: takes the request without `v` and `verb`, gives the answer without
         `v` and `ok`. A `StreamlearnError` is answered with its text.
+    gate
+        Who may ask.
 
     Attributes
     ----------
@@ -46,8 +52,15 @@ class Control:
 
     """
 
-    def __init__(self, context: Context, address: str, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        address: str,
+        handlers: Mapping[str, Handler],
+        gate: Gate = OPEN,
+    ) -> None:
         self.endpoint = ""
+        self._gate = gate
         self._context, self._address, self._handlers = context, address, handlers
         self._thread: threading.Thread | None = None
 
@@ -57,6 +70,7 @@ class Control:
         socket.linger = 200
         socket.maxmsgsize = _MAX_REQUEST_BYTES
         socket.set_hwm(_QUEUE_MESSAGES)
+        self._gate.guard(socket, "control")
         # The other end of a pair wakes the thread for its end.
         ears = self._context.socket(zmq.PAIR)
         self._mouth = self._context.socket(zmq.PAIR)
@@ -79,7 +93,10 @@ class Control:
                 self._serve(socket)
 
     def _serve(self, socket: "zmq.Socket[bytes]") -> None:
-        *envelope, body = socket.recv_multipart()
+        frames = socket.recv_multipart(copy=False)
+        if not self._gate.may(frames[-1], "control"):
+            return  # revoked since it connected: it has no answer
+        *envelope, body = [frame.bytes for frame in frames]
         # DEALER sends the map alone, REQ an empty frame before it; anything else has no answer.
         if len(envelope) in (1, 2) and not any(envelope[1:]):
             try:
@@ -137,7 +154,9 @@ def _pack(answer: Map) -> bytes:
     return packed
 
 
-def request(endpoint: str, verb: str, timeout_s: float = 5.0, **args: Any) -> Map:
+def request(
+    endpoint: str, verb: str, timeout_s: float = 5.0, *, keys: Keys | None = None, **args: Any
+) -> Map:
     """Ask a daemon for one thing.
 
     Parameters
@@ -148,6 +167,8 @@ def request(endpoint: str, verb: str, timeout_s: float = 5.0, **args: Any) -> Ma
         For example "status".
     timeout_s
         How long to wait for the answer.
+    keys
+        The folder of this client's keys, where the daemon has keys.
     args
         Keys of the request beside `v` and `verb`.
 
@@ -164,17 +185,33 @@ def request(endpoint: str, verb: str, timeout_s: float = 5.0, **args: Any) -> Ma
         The endpoint is none.
 
     """
+    own = client_keys(keys)
     context: Context = zmq.Context()
     with context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
+        if own is not None:
+            own.arm(socket)
+        handshake = Handshake(socket, endpoint)
         try:
             socket.connect(endpoint)
         except zmq.ZMQError as error:
+            handshake.stop()
             text = f"endpoint {endpoint!r}: {zmq.strerror(error.errno or 0)}; give tcp://HOST:PORT"
             raise UsageError(text) from None
         socket.send(msgpack.packb({"v": VERSION, "verb": verb, **args}))
-        if not socket.poll(round(timeout_s * 1000)):
+        if not _answered(socket, handshake, timeout_s):
             text = f"{endpoint}: no answer to {verb} within {timeout_s:g} s"
             raise NoAnswerError(f"{text}; does the daemon run, and is this its control.bind?")
         answer: Map = msgpack.unpackb(socket.recv())
         return answer
+
+
+def _answered(socket: "zmq.Socket[bytes]", handshake: Handshake, timeout_s: float) -> bool:
+    """Wait for an answer; raises `NoAnswerError` as soon as the daemon refuses us."""
+    until_s = time.monotonic() + timeout_s
+    try:
+        if not handshake.wait(round(timeout_s * 1000)):
+            return False
+    finally:
+        handshake.stop()
+    return bool(socket.poll(max(0, round((until_s - time.monotonic()) * 1000))))

@@ -1,10 +1,11 @@
 """Where samples come in: one thread reads the sockets, and sleeps while nothing comes.
 
 PULL is read only while there is room, so a slow learner slows the senders. SUB is always read: the
-newest rows wait for room, older ones are dropped and counted. What becomes of a message is the
-sink's business.
+newest rows wait for room, older ones are dropped and counted. ROUTER acknowledges what is on the
+disk. What becomes of a message is the sink's business.
 """
 
+import math
 import os
 import time
 from collections import deque
@@ -19,8 +20,11 @@ import zmq
 from streamlearn.errors import NoAnswerError, StartError
 from streamlearn.options import IngestOptions
 from streamlearn.pipeline.threads import settle
+from streamlearn.wire.door import Door
 from streamlearn.wire.endpoint import bind
+from streamlearn.wire.gate import OPEN, Gate
 from streamlearn.wire.message import Schema
+from streamlearn.wire.router import Keeps, Limits, Router
 from streamlearn.wire.source import Pull, Sink, Socket, Source, Sub
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -47,6 +51,10 @@ class Ingest:
         What rows must be.
     sink
         Takes the messages; its methods are called from the thread that runs `run`.
+    acknowledged
+        What makes messages durable, and when; None where nothing is acknowledged.
+    gate
+        Who may send.
 
     Attributes
     ----------
@@ -56,11 +64,20 @@ class Ingest:
     """
 
     def __init__(
-        self, context: Context, options: IngestOptions, schema: Schema, sink: Sink
+        self,
+        context: Context,
+        options: IngestOptions,
+        schema: Schema,
+        sink: Sink,
+        acknowledged: tuple[Keeps, Limits] | None = None,
+        gate: Gate = OPEN,
     ) -> None:
         self.endpoints: dict[str, str] = {}
         self._context, self._options = context, options
         self._schema, self._sink = schema, sink
+        self._acknowledged = acknowledged
+        self.router: Router | None = None
+        self._gate, self._door = gate, Door(gate) if gate.allowed else None
         self._sources: deque[Source] = deque()
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._paused = self._ended = False
@@ -79,6 +96,13 @@ class Ingest:
                 self.endpoints["ingest.pull"] = bind(socket, "ingest.pull", options.pull)
             if options.sub or options.sub_connect:
                 self._open_sub()
+            if options.router and self._acknowledged:
+                socket = self._socket(zmq.ROUTER)
+                self.router = Router(socket, self._schema, self._sink, *self._acknowledged)
+                self._sources.append(self.router)
+                self.endpoints["ingest.router"] = bind(socket, "ingest.router", options.router)
+            for source in self._sources:
+                source.door = self._door
         except StartError:
             self.close()
             raise
@@ -110,8 +134,7 @@ class Ingest:
         socket.linger = 0
         socket.maxmsgsize = max(_LEAST_FRAME_BYTES, 2 * largest)
         socket.rcvhwm = max(8, min(_QUEUE_MESSAGES, _QUEUE_BYTES // largest))
-        socket.tcp_keepalive = 1
-        socket.tcp_keepalive_idle = 60
+        self._gate.guard(socket, "producer")
         return socket
 
     def run(self) -> None:
@@ -152,12 +175,14 @@ class Ingest:
         self._sink.wait_room(_WAIT_ROOM_WITH_SUB_S if subscribed else _WAIT_ROOM_S)
 
     def _sleep(self, *, paused: bool) -> None:
-        """Sleep until a message comes or somebody wakes us."""
+        """Sleep until a message comes, a source is due, or somebody wakes us."""
         sockets: list[Any] = [
-            source.socket for source in self._sources if not (paused and isinstance(source, Pull))
+            source.socket for source in self._sources if source.listens(paused=paused)
         ]
         interests = [(one, zmq.POLLIN) for one in (*sockets, self._wake_in)]
-        for one, _ in zmq.zmq_poll(interests, -1):
+        due_s = min((source.due_s for source in self._sources), default=math.inf)
+        left_ms = -1 if due_s == math.inf else max(0, math.ceil(1000 * (due_s - time.monotonic())))
+        for one, _ in zmq.zmq_poll(interests, left_ms):
             if one == self._wake_in:
                 os.read(one, 4096)
 
@@ -169,11 +194,12 @@ class Ingest:
                 continue
             if any(source.waits for source in self._sources):
                 self._wait_room()
-            elif not self._arrives(_QUIET_S):
+            elif not self._arrives(_QUIET_S) and all(s.due_s == math.inf for s in self._sources):
                 return
 
     def _arrives(self, within_s: float) -> bool:
-        interests: list[Any] = [(source.socket, zmq.POLLIN) for source in self._sources]
+        reading = [source.socket for source in self._sources if source.listens(paused=False)]
+        interests: list[Any] = [(socket, zmq.POLLIN) for socket in reading]
         return bool(zmq.zmq_poll(interests, round(within_s * 1000)))
 
     def call(self, fn: Callable[[], T]) -> "Future[T]":
@@ -209,6 +235,10 @@ class Ingest:
         self._sink = sink
         for source in self._sources:
             source.sink = sink
+
+    def credit_bytes(self) -> int:
+        """What a producer of ROUTER may have on its way now; 0 where there is no such socket."""
+        return self.router.credit_bytes if self.router else 0
 
     def pause(self) -> None:
         """Deliver nothing more: PULL is not read, so its senders wait; SUB keeps the newest."""

@@ -14,6 +14,7 @@ from streamlearn.errors import StartError
 from streamlearn.options import PublishOptions
 from streamlearn.part import F32, I32
 from streamlearn.wire.endpoint import bind
+from streamlearn.wire.gate import OPEN, Gate
 from streamlearn.wire.published import (
     Embedding,
     Event,
@@ -29,6 +30,8 @@ Socket: TypeAlias = "zmq.Socket[bytes]"
 
 # The longest topic has 139 bytes; libzmq spends some 100 bytes on each byte of a subscription.
 _MAX_TOPIC_BYTES: Final = 256
+# A handshake's longest command has 257 bytes and what the client's library says of itself.
+_MAX_FRAME_WITH_KEYS_BYTES: Final = 512
 _MAX_SUBSCRIPTIONS: Final = 4096
 _MAX_TOPICS: Final = 4096
 
@@ -51,6 +54,8 @@ class Publisher:
         Makes the socket.
     options
         `[publish]`: the address, "" for none, and the length of a subscriber's queue.
+    gate
+        Who may subscribe.
 
     Attributes
     ----------
@@ -66,13 +71,13 @@ class Publisher:
 
     """
 
-    def __init__(self, context: Context, options: PublishOptions) -> None:
+    def __init__(self, context: Context, options: PublishOptions, gate: Gate = OPEN) -> None:
         kinds = [message.kind for message in (Prediction, Embedding, Surprise, Metrics, Event)]
         self.published = dict.fromkeys(kinds, 0)
         self.dropped = dict.fromkeys(kinds, 0)
         self.endpoint = ""
         self.step = 0
-        self._context, self._options = context, options
+        self._context, self._options, self._gate = context, options, gate
         self._socket: Socket | None = None
         self._subscriptions: set[str] = set()
         self._wanted: dict[str, bool] = {}
@@ -88,8 +93,9 @@ class Publisher:
         socket = self._context.socket(zmq.XPUB)
         socket.linger = 0
         socket.sndhwm = self._options.queue_messages
-        socket.maxmsgsize = _MAX_TOPIC_BYTES
+        socket.maxmsgsize = _MAX_FRAME_WITH_KEYS_BYTES if self._gate.allowed else _MAX_TOPIC_BYTES
         socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._gate.guard(socket, "subscriber")
         try:
             self.endpoint = bind(socket, "publish.bind", address)
         except StartError:
@@ -101,10 +107,13 @@ class Publisher:
         """Take in who subscribed and who left; once a block is enough."""
         if self._socket is None:
             self._come_back()
+        elif self._gate.revoked("subscriber"):
+            self._drop_all()  # one connection cannot be ended alone; the others come back
+            return
         socket = self._socket
         while socket is not None and socket.poll(0):
-            self._note(socket.recv())
-            if len(self._subscriptions) > _MAX_SUBSCRIPTIONS:
+            self._note(frame := socket.recv())
+            if len(self._subscriptions) > _MAX_SUBSCRIPTIONS or len(frame) > _MAX_TOPIC_BYTES:
                 self._drop_all()
                 return
 
@@ -117,7 +126,7 @@ class Publisher:
         self._wanted.clear()
 
     def _drop_all(self) -> None:
-        """Free the memory that a flood of subscriptions took; honest subscribers connect again."""
+        """End every connection: a flood of subscriptions, a revoked key. The honest come back."""
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None

@@ -1,8 +1,9 @@
 """What each socket of ingest promises: PULL drops nothing, SUB keeps the newest.
 
-The acknowledged promise (`ingest.router`) will be a third class here.
+The acknowledged promise (`ingest.router`) is in `streamlearn.wire.router`.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
@@ -10,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 import zmq
 
 from streamlearn.errors import RejectedError
+from streamlearn.wire.door import Door
 from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode
 
 Socket: TypeAlias = "zmq.Socket[bytes]"
@@ -26,6 +28,9 @@ class Sink(Protocol):
 
     def wait_room(self, timeout_s: float) -> bool:
         """Wait until there is room."""
+
+    def source(self, stream: str, producer: str) -> int:
+        """Know a (stream, producer) from now on; `RejectedError` where there are too many."""
 
     def flush(self) -> None:
         """No more rows for the moment, or many since the last time: let them be learned."""
@@ -57,6 +62,8 @@ class Source:
         self._schema, self.sink = schema, sink
         self._message: Sample | Label | None = None
         self._start = 0
+        self.door: Door | None = None
+        """Asks of each message whether its sender may; None where everybody may."""
 
     @property
     def halfway(self) -> bool:
@@ -67,6 +74,15 @@ class Source:
     def waits(self) -> bool:
         """Whether anything waits for room."""
         return self.halfway
+
+    @property
+    def due_s(self) -> float:
+        """When it wants its turn though nothing comes, by the monotonic clock."""
+        return math.inf
+
+    def listens(self, *, paused: bool) -> bool:
+        """Whether it would read what comes."""
+        return not paused
 
     def turn(self, *, paused: bool) -> bool:
         """Deliver and read what can be; whether it may have more to read."""
@@ -79,12 +95,31 @@ class Source:
             self.sink.dropped("stopping", left, self._message)
             self._message = None
 
-    def _checked(self, frames: list[bytes]) -> Message | None:
+    def _admits(self, frames: list[bytes]) -> bool:
+        """Whether its sender may send a message; counts it where not."""
+        stream = frames[0] if frames else b""
         try:
-            return decode(frames, self._schema)
+            if self.door is not None:
+                self.door.admit(stream)
+        except RejectedError as error:
+            self.sink.rejected(error, stream)
+            return False
+        return True
+
+    def _checked(self, frames: list[bytes]) -> Message | None:
+        if not self._admits(frames):
+            return None
+        try:
+            message = decode(frames, self._schema)
+            if self.door is not None:
+                self.door.count(message.stream, message.producer)
         except RejectedError as error:
             self.sink.rejected(error, frames[0])
             return None
+        if self.door is None or not isinstance(message, Sample) or self.door.affords(message.n):
+            return message
+        self.sink.dropped("rate", message.n, message)
+        return None
 
     def _deliver(self, message: Message) -> None:
         """Deliver what there is room for; the rest waits for `_go_on`."""
@@ -123,7 +158,10 @@ class Pull(Source):
         """Deliver and read what can be; whether it may have more to read."""
         self._go_on()
         for _ in range(0 if paused else _BURST_MESSAGES):
-            if self._message is not None or (frames := receive(self.socket)) is None:
+            if (
+                self._message is not None
+                or (frames := receive(self.socket, door=self.door)) is None
+            ):
                 return False
             if (message := self._checked(frames)) is not None:
                 self._deliver(message)
@@ -144,6 +182,11 @@ class Sub(Source):
         """Whether anything waits for room."""
         return self.halfway or bool(self._waiting)
 
+    def listens(self, *, paused: bool) -> bool:
+        """It always reads, as the newest win."""
+        _ = paused
+        return True
+
     def turn(self, *, paused: bool) -> bool:
         """Deliver and read what can be; whether it may have more to read."""
         self._go_on()
@@ -156,7 +199,7 @@ class Sub(Source):
 
     def _read(self) -> bool:
         for _ in range(_BURST_MESSAGES):
-            if (frames := receive(self.socket)) is None:
+            if (frames := receive(self.socket, door=self.door)) is None:
                 return False
             if (message := self._checked(frames)) is not None:
                 self._keep(message)
@@ -180,8 +223,11 @@ def _rows(message: Message) -> int:
     return len(message.y) if isinstance(message, Label) else 1
 
 
-def receive(socket: Socket) -> list[bytes] | None:
-    """Frames of the next message, the first four of them; None where there is no message."""
+def receive(socket: Socket, most: int = 4, door: Door | None = None) -> list[bytes] | None:
+    """Frames of the next message, the first `most` of them; None where there is no message.
+
+    The door is shown who sent it.
+    """
     try:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
     except zmq.Again:
@@ -189,6 +235,8 @@ def receive(socket: Socket) -> list[bytes] | None:
     frames = [frame.bytes]
     while frame.more:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
-        if len(frames) < 4:
+        if len(frames) < most:
             frames.append(frame.bytes)
+    if door is not None:
+        door.see(frame)
     return frames

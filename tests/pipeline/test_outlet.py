@@ -126,3 +126,18 @@ def test_surprise_goes_out_and_an_anomaly_is_told_once() -> None:
     assert told == [("anomaly", "a", 5), ("anomaly", "a", 10)]
     assert outlet.anomalies == 2
     assert ring.rows == 8
+
+
+def test_an_anomaly_may_have_to_last() -> None:
+    """With `anomaly_rows` the event comes with the row that makes them full, once a time."""
+    outlet, _, ring = build()
+    column = np.zeros((8, 1), np.float32)
+    ring.column("kind")[:] = ring.column("source")[:] = 0
+    ring.column("seq")[:] = np.arange(8)
+    column[:, 0] = [6, 6, 1, 6, 6, 6, 6, 1]
+    outlet.publish_surprise(["one"], [column])
+    outlet.anomaly_above, outlet.anomaly_rows = 5.0, 3
+    outlet.work(Block(0, 4, 0))
+    outlet.work(Block(4, 8, 4))
+    assert [event["seq"] for event in outlet.events] == [5]
+    assert outlet.anomalies == 1

@@ -27,8 +27,11 @@ from streamlearn.rules.geometric_spiking.start import new_net
         RECURRENT,
         {"stdp": "row", "clocks": 5, "clock_to_ms": 90.0, "window_ms": 100.0, "latency_ms": 40.0},
         RECURRENT | {"stdp": "kept", "a_plus": 0.01, "a_minus": 0.01, "bounds": "additive"},
+        PLAIN
+        | {"layout": "rods", "deep": 4, "p_recurrent": 1.0, "recurrent_from": "deep"}
+        | {"stdp": "row", "a_minus": 0.001, "reset": "subtract", "balance": 1.0, "speed": 0.3},
     ],
-    ids=["recurrent", "clocks", "plastic"],
+    ids=["recurrent", "clocks", "plastic", "rods"],
 )
 def test_the_calendar_gives_the_spikes_of_every_step_worked_out(changed: dict[str, Any]) -> None:
     """Who fires when in a window is, spike by spike, what a plain loop over all steps finds."""

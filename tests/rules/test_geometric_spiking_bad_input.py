@@ -63,6 +63,17 @@ def test_weights_that_silence_it_are_seen() -> None:
     assert gauges["silent_units_share"] == pytest.approx(1.0)
 
 
+def test_a_network_without_an_edge_is_silent() -> None:
+    """Chances so small that no edge is drawn leave nothing to go wrong."""
+    for changed in ({}, {"p_recurrent": 1e-9, "stdp": "kept"}):
+        part = network(**PLAIN | {"p_input": 1e-9} | changed)
+        assert not learn(part, pictures(3)).any()
+        assert part.gauges()["silent_share"] == 1.0
+        assert np.isfinite(list(part.gauges().values())).all()
+    with pytest.raises(ConfigError, match="gives: expected plastic edges"):
+        network(**PLAIN | {"p_recurrent": 1e-9, "stdp": "kept", "gives": "weights"})
+
+
 def test_a_latency_of_zero_is_made_one_step_and_counted() -> None:
     """No signal arrives in the step in which it was sent."""
     part = network(**PLAIN | {"speed": 1e6, "latency_ms": 0.0, "threshold": 0.1})

@@ -12,6 +12,7 @@ from streamlearn.errors import RejectedError
 from streamlearn.options import IngestOptions
 from streamlearn.wire.ingest import Ingest
 from streamlearn.wire.message import Heartbeat, Label, Sample, Schema
+from streamlearn.wire.router import Keeps, Limits
 
 DEADLINE_S = 20.0
 
@@ -47,6 +48,12 @@ class Recorder:
     def room(self) -> int:
         """Rows that can be written now."""
         return self._space
+
+    def source(self, stream: str, _producer: str) -> int:
+        """Know whoever comes."""
+        if stream == self.refuse_stream:
+            raise RejectedError("stream", "one too many")
+        return 0
 
     def flush(self) -> None:
         """Nothing waits here."""
@@ -95,10 +102,15 @@ class Recorder:
 
 
 @contextmanager
-def reading(options: IngestOptions, schema: Schema, sink: Recorder) -> Iterator[Ingest]:
+def reading(
+    options: IngestOptions,
+    schema: Schema,
+    sink: Recorder,
+    acknowledged: tuple[Keeps, Limits] | None = None,
+) -> Iterator[Ingest]:
     """Run an ingest on a thread of its own; stop it without draining if the test did not."""
     with zmq.Context() as context:
-        ingest = Ingest(context, options, schema, sink)
+        ingest = Ingest(context, options, schema, sink, acknowledged)
         try:
             ingest.open()
             thread = threading.Thread(target=ingest.run, name="ingest")

@@ -170,6 +170,23 @@ def check_window(options: Options, delays: NDArray[np.int64]) -> None:
         raise ConfigError([line])
 
 
+def check_plastic(options: Options, plastic: int) -> None:
+    """Refuse to write how weights move where there is no edge whose weight could.
+
+    Raises
+    ------
+    ConfigError
+        Where chance, or a short window, left none.
+
+    """
+    if options.gives == "weights" and not plastic:
+        line = (
+            'gives: expected plastic edges for "weights", got none within the window; raise '
+            "p_recurrent or p_within, set clocks, or simulate longer"
+        )
+        raise ConfigError([line])
+
+
 def check_room(what: str, wanted_bytes: float, way_out: str) -> None:
     """Refuse what takes more than 1 GiB.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamlearn.kernels.random import generator
 from streamlearn.part import F32, I32, Place
-from streamlearn.rules.geometric_spiking.check import check_room, check_window
+from streamlearn.rules.geometric_spiking.check import check_plastic, check_room, check_window
 from streamlearn.rules.geometric_spiking.geometry import (
     Edges,
     chosen,
@@ -91,7 +91,9 @@ def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
         late_share=1 - float(in_time.mean()) if len(delays) else 0.0,
     )
     kept = chosen(drawn, in_time)
-    return _ordered(options, place, kept, delays[in_time]), facts
+    net = _ordered(options, place, kept, delays[in_time])
+    check_plastic(options, len(net.into))
+    return net, facts
 
 
 def _quantiles(values: NDArray[np.floating]) -> tuple[float, float, float]:

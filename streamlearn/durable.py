@@ -1,0 +1,300 @@
+"""What outlives a crash beside the checkpoints: the journal, dead letters, and how far we are.
+
+The ingest thread uses it while rows come in, the main thread before and after that.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from streamlearn.config import Config, learner_part
+from streamlearn.errors import DamagedError, NoSpaceError
+from streamlearn.observe.board import Board
+from streamlearn.pipeline.intake import Intake
+from streamlearn.store import recovery
+from streamlearn.store.checkpoint import Snapshot
+from streamlearn.store.dead import DeadLetters, Letter
+from streamlearn.store.journal import (
+    DREAM,
+    MESSAGE,
+    NAME,
+    SKIPPED,
+    Journal,
+    Record,
+    configured,
+    size_of,
+)
+from streamlearn.store.manifest import Manifest
+from streamlearn.wire.acknowledged import Places, numbers
+from streamlearn.wire.message import Label, Sample, Schema, decode
+from streamlearn.wire.router import Entry, Limits, Refused
+
+log = logging.getLogger(__name__)
+
+_ROOM_S: Final = 0.02
+_TELL_S: Final = 2.0
+_LEAST_COVERED: Final = 2
+"""Checkpoints that the journal reaches back to, so that one damaged one loses nothing."""
+
+
+class Progress(NamedTuple):
+    """How far replay is."""
+
+    done: int
+    total: int
+    """Rows of the journal that the checkpoint does not have."""
+
+
+class Durable:
+    """The acknowledged rows of a daemon.
+
+    Parameters
+    ----------
+    config
+        `[journal]`, `[store]` and `[ingest]` of it.
+
+    Attributes
+    ----------
+    places
+        How far every producer is.
+    dead
+        The dead letters.
+
+    """
+
+    def __init__(self, config: Config) -> None:
+        options, folder = config.journal, Path(config.store.dir)
+        self.journal = Journal(folder, options.max_bytes)
+        self.dead = DeadLetters(folder, options.dead_bytes)
+        self.limits = Limits(
+            commit_s=options.commit_ms / 1000,
+            commit_rows=options.commit_rows,
+            commit_bytes=options.commit_bytes,
+            credit_bytes=config.ingest.credit_bytes,
+        )
+        self.places = Places()
+        self.progress = Progress(0, 0)
+        self._keep = config.store.keep
+        self._learner_part = learner_part(config)
+        self._id, self._part = 0, 0
+        self._next: dict[tuple[str, str], int] = {}
+        self._saved_bytes = 0
+
+    @staticmethod
+    def wanted(config: Config) -> bool:
+        """Whether rows are acknowledged, or were: what is in a journal is learned in any case."""
+        return bool(config.ingest.router) or (Path(config.store.dir) / NAME).exists()
+
+    # Recovery.
+
+    def resume(self, snapshot: Snapshot | None) -> None:
+        """Stand where a checkpoint ends, or at the beginning.
+
+        Raises
+        ------
+        DamagedError
+            The journal does not reach back to it.
+        ChangedError
+            There is no checkpoint, and the journal was begun under another configuration.
+
+        """
+        journal = self.journal
+        known = configured(journal, self._learner_part)
+        if snapshot is None and journal.last >= journal.first:
+            recovery.refuse_changed(str(journal.path), known, self._learner_part)
+        saved = dict(snapshot.meta.get("journal", {})) if snapshot else {}
+        self._id, self._part = saved.get("id", 0), saved.get("part", 0)
+        places = saved.get("places", [])
+        self._next = {(stream, producer): next_seq for stream, producer, next_seq in places}
+        if self._id > journal.last:
+            if journal.last >= journal.first:
+                log.warning("the journal ends before the checkpoint; it begins anew")
+            journal.begin_at(self._id + 1)
+        if self._id + 1 < journal.first:
+            raise DamagedError(
+                f"{journal.path}: begins with record {journal.first}, and the checkpoint needs "
+                f"{self._id + 1}: put back the checkpoints that belong to it, or move it away and "
+                "lose what it holds"
+            )
+        self.progress = Progress(0, journal.rows_after(self._id))
+
+    def replay(self, intake: Intake, schema: Schema, fine: Callable[[], None]) -> int:
+        """Let the learner take in what the journal holds after the checkpoint; rows replayed.
+
+        Parameters
+        ----------
+        intake
+            Its pipeline runs.
+        schema
+            What rows are; limits on sizes do not matter, the rows were within them once.
+        fine
+            Called now and then; raises where a stage failed.
+
+        Raises
+        ------
+        DamagedError
+            A record is not what was written; see `streamlearn fsck`.
+
+        """
+        done, total, told_s = 0, self.progress.total, time.monotonic()
+        for record in self.journal.after(self._id):
+            self._replay_one(record, intake, schema, fine)
+            done += record.rows
+            self.progress = Progress(done, total)
+            if time.monotonic() - told_s > _TELL_S:
+                told_s = time.monotonic()
+                log.info("recovering", extra={"rows": done, "of": total})
+        intake.flush()
+        self.places = Places([[*pair, next_seq] for pair, next_seq in self._next.items()])
+        return done
+
+    def _replay_one(
+        self, record: Record, intake: Intake, schema: Schema, fine: Callable[[], None]
+    ) -> None:
+        if record.kind == DREAM:
+            self._dream_again(int(record.header), intake, fine)
+            self._id, self._part = record.id, 0
+            return
+        if record.kind == SKIPPED:
+            which = numbers([*record.frames, b""])
+            assert which is not None
+            self._note(record.id, (which.stream, which.producer), which.seq + which.n)
+            return
+        message = decode(record.frames, schema)
+        assert isinstance(message, Sample | Label)
+        n = message.n if isinstance(message, Sample) else len(message.y)
+        write: Callable[..., None] = intake.sample if isinstance(message, Sample) else intake.label
+        start = self._part
+        while start < n:
+            fine()
+            stop = min(n, start + intake.room())
+            if stop > start:
+                write(message, start, stop)
+                start = stop
+            else:
+                intake.wait_room(_ROOM_S)
+        pair = (message.stream, message.producer)
+        end = message.seq + n if isinstance(message, Sample) else self._next.get(pair, 0)
+        self._note(record.id, pair, end)
+
+    def _dream_again(self, left: int, intake: Intake, fine: Callable[[], None]) -> None:
+        while left > 0:
+            fine()
+            # Not `intake.room`, as what it shows again would come before the dream, not after it.
+            if not (done := intake.dream(left, 0.0)):
+                intake.wait_room(_ROOM_S)
+            left -= done
+
+    def dream(self, intake: Intake, rows: int, quiet_s: float) -> None:
+        """Let the learner dream, if the stream was quiet for so long, and write down that it did.
+
+        Ingest thread. While something durable waits to be learned the stream is not quiet.
+        """
+        if self._id != self.journal.last or not (done := intake.dream(rows, quiet_s)):
+            return
+        number = self.journal.last + 1
+        self.journal.append([Record(number, DREAM, 0, b"", b"%d" % done, b"")])
+        self._id, self._part = number, 0
+
+    def _note(self, number: int, pair: tuple[str, str], next_seq: int) -> None:
+        self._id, self._part = number, 0
+        self._next[pair] = next_seq
+
+    # What the socket needs; see `streamlearn.wire.router.Keeps`.
+
+    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
+        """Make a batch durable: dead letters first, as they may come twice, then the journal."""
+        first = self.journal.last + 1
+        records = [
+            Record(
+                first + i, MESSAGE if entry.learned else SKIPPED, entry.rows, *_three(entry.frames)
+            )
+            for i, entry in enumerate(entries)
+        ]
+        try:
+            if refused:
+                self.dead.add([_letter(one) for one in refused])
+            self.journal.append(records)
+        except NoSpaceError as error:
+            log.error("nothing is acknowledged", extra={"error": str(error), "limit": "space"})  # noqa: TRY400
+            raise
+
+    def free_bytes(self) -> int:
+        """What may still be appended."""
+        return self.journal.free_bytes
+
+    def size_of(self, frames: Sequence[bytes]) -> int:
+        """What a message takes."""
+        return size_of(*frames)
+
+    def delivered(self, entry: Entry, part: int) -> None:
+        """Note that the next entry went to the learner: all of it, or its first `part` rows."""
+        if part:
+            self._part = part
+        else:
+            self._note(self._id + 1, entry.pair, entry.next_seq)
+
+    # Checkpoints.
+
+    def mark(self) -> dict[str, Any]:
+        """What a checkpoint holds of it: where learning stands, and every position."""
+        places = [[*pair, next_seq] for pair, next_seq in self._next.items()]
+        return {"id": self._id, "part": self._part, "places": places}
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether one is due by size: so often that `store.keep` of them never fill the journal."""
+        grown = self.journal.size_bytes - self._saved_bytes
+        return grown > self.journal.max_bytes // (self._keep + 1) or (
+            self.journal.free_bytes < self.journal.max_bytes // 16
+        )
+
+    def saved(self, keep: int) -> None:
+        """Note that a checkpoint was written."""
+        self._keep, self._saved_bytes = keep, self.journal.size_bytes
+
+    def trim(self, manifests: Sequence[Manifest]) -> bool:
+        """Remove what all of the kept checkpoints have; whether there is more to remove."""
+        if len(manifests) < min(_LEAST_COVERED, self._keep):
+            return False
+        covered = min(manifest.meta.get("journal", {}).get("id", 0) for manifest in manifests)
+        before = self.journal.size_bytes
+        more = self.journal.trim(covered)
+        self._saved_bytes -= before - self.journal.size_bytes
+        return more
+
+    def supply(self, board: Board, credit_bytes: Callable[[], int]) -> None:
+        """Let the board ask for the figures of the journal."""
+        journal, dead = self.journal, self.dead
+        board.supply("journal_bytes", lambda: journal.size_bytes)
+        board.supply("journal_rows", lambda: journal.rows)
+        board.supply("journal_commits_total", lambda: journal.commits)
+        board.supply("journal_commit_seconds", lambda: journal.commit_s)
+        board.supply("journal_failures_total", lambda: journal.failures)
+        board.supply("credit_bytes", credit_bytes)
+        board.supply("dead_letters_total", lambda: {"kept": dead.added, "dropped": dead.dropped})
+        board.supply("recovery_rows", lambda: self.progress.total)
+        board.supply("recovery_rows_left", lambda: self.progress.total - self.progress.done)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.journal.close()
+        self.dead.close()
+
+
+def replay_schema(schema: Schema) -> Schema:
+    """What a journal's rows are: a row is what it is now, but sizes were checked when it came."""
+    return Schema(schema.shape, schema.dtype, schema.classes, 1 << 20, 1 << 40, 1 << 30)
+
+
+def _three(frames: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
+    stream, header, *payload = frames
+    return bytes(stream), bytes(header), bytes(payload[0]) if payload else b""
+
+
+def _letter(one: Refused) -> Letter:
+    which, frames = one.which, _three(one.frames)
+    detail = one.error.detail[:300]
+    return Letter(0, 0.0, one.error.reason, detail, which.producer, which.seq, which.n, *frames)

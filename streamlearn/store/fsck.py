@@ -1,0 +1,243 @@
+"""What a state folder is worth: every checksum looked at, and, where asked, the good part kept.
+
+Nothing is thrown away: what is damaged is renamed to `damaged-…` beside what replaces it.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from streamlearn.errors import DamagedError, StateError, UsageError
+from streamlearn.store import atomic, dead, journal
+from streamlearn.store.checkpoint import Checkpoints
+from streamlearn.store.dead import DeadLetters
+from streamlearn.store.journal import Journal, Record
+from streamlearn.store.lock import Lock
+
+_ASIDE: Final = "damaged-"
+_NO_BOUND: Final = 1 << 62
+_NEXT: Final = """
+SELECT id, kind, rows, stream, header, payload, crc FROM record WHERE id > ? ORDER BY id LIMIT 1
+"""
+_REST: Final = "SELECT count(*), ifnull(sum(rows), 0) FROM record WHERE id > ?"
+
+
+class Finding(NamedTuple):
+    """What was found out about one thing."""
+
+    name: str
+    good: bool
+    text: str
+
+
+class Salvage(NamedTuple):
+    """How much of a journal is good."""
+
+    after: int
+    """Number above which was looked."""
+    first: int
+    """Number of its first record; 0 where there is none."""
+    last: int
+    """Number of the last one before the damage."""
+    rows: int
+    fault: str
+    """What is wrong with what comes after, "" where nothing is."""
+
+
+def examine(folder: str | Path, *, repair: bool = False) -> list[Finding]:
+    """Look at all that a state folder holds.
+
+    Parameters
+    ----------
+    folder
+        The state folder; no daemon may be using it.
+    repair
+        Keep the longest good part of what is damaged.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder.
+    StartError
+        A daemon is using it.
+
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder: name the store.dir of a daemon")
+    with Lock(folder):
+        covered = -1
+        found = []
+        for finding, position in _checkpoints(folder, repair=repair):
+            found.append(finding)
+            covered = max(covered, position)
+        found += _journal(folder, covered, repair=repair)
+        found += _dead(folder, repair=repair)
+    return found
+
+
+def _checkpoints(folder: Path, *, repair: bool) -> Iterator[tuple[Finding, int]]:
+    """Every checkpoint, newest first, with the last record of the journal that it has; else -1."""
+    store = Checkpoints(folder)
+    for name in store.names():
+        try:
+            manifest = store.check(name)
+        except DamagedError as error:
+            text = str(error) + (_moved(folder / name) if repair else "")
+            yield Finding(name, good=False, text=text), -1
+        else:
+            position = int(manifest.meta.get("journal", {}).get("id", 0))
+            yield Finding(name, good=True, text=f"{manifest.rows_learned} rows learned"), position
+
+
+def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
+    path = folder / journal.NAME
+    if not path.exists():
+        return
+    found = salvage(path)
+    if found.fault and found.last < covered:
+        # The newest checkpoint needs only what comes after it.
+        rest = salvage(path, covered)
+        found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
+    after = f"records {found.first}…{found.last}, {found.rows} rows"
+    if not found.fault:
+        good = covered + 1 >= found.first or found.first in (0, 1)
+        gap = "" if good else f"; no checkpoint here reaches to record {found.first - 1}"
+        yield Finding(path.name, good=good, text=after + gap)
+        return
+    text = f"{found.fault}; good: {after}; {_loss(path, found, covered)}"
+    if repair:
+        text += _keep_prefix(folder, found)
+    yield Finding(path.name, good=False, text=text)
+
+
+def _loss(path: Path, found: Salvage, covered: int) -> str:
+    """What is lost with the damaged part."""
+    above = max(found.last, covered)
+    try:
+        with _reading(path) as db:
+            count, rows = db.execute(_REST, (above,)).fetchone()
+    except sqlite3.Error:
+        return "lost: what comes after, how much cannot be told; producers tell by their numbers"
+    return f"lost: {rows} rows in {count} records" if count else "lost: nothing"
+
+
+def salvage(path: Path, after: int = -1) -> Salvage:
+    """How far a journal is good above a number, record by record."""
+    first = last = rows = 0
+    try:
+        for record in good_records(path, after):
+            first, last, rows = first or record.id, record.id, rows + record.rows
+    except (sqlite3.Error, DamagedError) as error:
+        return Salvage(after, first, last, rows, str(error))
+    return Salvage(after, first, last, rows, "")
+
+
+def good_records(path: Path, after: int = -1) -> Iterator[Record]:
+    """Records above a number, in order; at damage `DamagedError` or SQLite's own error."""
+    with _reading(path) as db:
+        number = after
+        while (values := db.execute(_NEXT, (number,)).fetchone()) is not None:
+            record, crc = Record(*values[:-1]), values[-1]
+            if number >= 0 and record.id != number + 1:
+                raise DamagedError(f"{path}: records {number + 1}…{record.id - 1} are missing")
+            if record.crc != crc:
+                raise DamagedError(f"{path}: record {record.id}: its checksum differs")
+            number = record.id
+            yield record
+        if after >= 0:
+            return
+        faults = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
+        if faults != ["ok"]:
+            raise DamagedError(f"{path}: {faults[0]}")
+
+
+class _reading:  # noqa: N801  used like a function
+    """A connection for reading, closed at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._db = journal.connect(self._path, "WAL")
+        return self._db
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+
+def _keep_prefix(folder: Path, found: Salvage) -> str:
+    """Put a journal of the good records in the place of the damaged one."""
+    path = folder / journal.NAME
+    fresh = folder / f"{atomic.TEMPORARY}journal"
+    with atomic.translated(fresh):
+        fresh.mkdir()
+    new = Journal(fresh, _NO_BOUND)
+    try:
+        if found.first:
+            new.begin_at(found.first)
+        batch: list[Record] = []
+        for record in good_records(path, found.after):
+            batch.append(record)
+            if len(batch) == 256 or record.id == found.last:
+                new.append(batch)
+                batch = []
+            if record.id == found.last:
+                break
+    except (sqlite3.Error, DamagedError):
+        new.append(batch)
+    finally:
+        new.close()
+    text = _moved(path)
+    for more in ("-wal", "-shm"):
+        if (rest := folder / f"{journal.NAME}{more}").exists():
+            _moved(rest)
+    with atomic.translated(path):
+        (fresh / journal.NAME).rename(path)
+        atomic.sync(folder)
+        fresh.rmdir()
+    return text
+
+
+def _moved(path: Path) -> str:
+    """Put something damaged aside, under a name that nothing reads."""
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    if aside.exists():
+        aside = path.with_name(f"{_ASIDE}{path.name}-{time.time_ns()}")
+    with atomic.translated(path):
+        path.rename(aside)
+        atomic.sync(path.parent)
+    return f"; moved to {aside.name}"
+
+
+def _dead(folder: Path, *, repair: bool) -> Iterator[Finding]:
+    path = folder / dead.NAME
+    if not path.exists():
+        return
+    try:
+        letters = DeadLetters(folder)
+        try:
+            count, bad = _letters(letters)
+            if bad and repair:
+                letters.remove(bad)
+        finally:
+            letters.close()
+    except (StateError, sqlite3.Error) as error:
+        yield Finding(path.name, good=False, text=str(error) + (_moved(path) if repair else ""))
+        return
+    gone = "; removed" if repair else "; lost: these"
+    text = f"{count} letters" + (f", damaged: {', '.join(map(str, bad))}{gone}" if bad else "")
+    yield Finding(path.name, good=not bad, text=text)
+
+
+def _letters(letters: DeadLetters) -> tuple[int, list[int]]:
+    """How many letters there are, and the numbers of those that are damaged."""
+    numbers, bad = letters.numbers(), []
+    for number in numbers:
+        try:
+            letters.letter(number)
+        except StateError:
+            bad.append(number)
+    return len(numbers), bad

@@ -1,0 +1,400 @@
+"""The third socket of ingest, ROUTER: what is acknowledged is on the disk, and is learned once.
+
+::
+
+    read → judge → batch → one transaction → deliver in the journal's order → answer
+
+Everything happens on the ingest thread. Rows are durable before they are acknowledged and before
+they are learned. While the disk or the ring has no room nothing more is read, so senders wait.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from streamlearn.errors import NoSpaceError, RejectedError
+from streamlearn.failpoints import reach
+from streamlearn.wire.acknowledged import (
+    GAP,
+    LAST_SEQ,
+    Hello,
+    Numbers,
+    Place,
+    Places,
+    ack,
+    check_producer,
+    credit,
+    decode_hello,
+    judge,
+    numbers,
+    reject,
+    resume,
+    welcome,
+)
+from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode, encode
+from streamlearn.wire.source import Sink, Socket, Source, receive
+
+_BURST_MESSAGES: Final = 64
+_AGAIN_S: Final = 0.2
+"""How long to wait before the disk is asked again whether it has room."""
+
+
+class Entry(NamedTuple):
+    """What goes into the journal: a message, or rows that are settled without being learned."""
+
+    learned: bool
+    rows: int
+    """Rows whose numbers it settles; 0 for labels."""
+    frames: Sequence[bytes]
+    pair: tuple[str, str]
+    """(stream, producer)."""
+    next_seq: int
+    """First row of the pair that comes after it."""
+
+
+class Refused(NamedTuple):
+    """A message to be set aside."""
+
+    which: Numbers
+    error: RejectedError
+    frames: Sequence[bytes]
+
+
+class Keeps(Protocol):
+    """Where batches become durable; see `streamlearn.durable`."""
+
+    places: Places
+    """How far every producer is, with what was taken and is not durable yet."""
+
+    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
+        """Make a batch durable, all or nothing; `NoSpaceError` where it may be tried again."""
+
+    def free_bytes(self) -> int:
+        """What may still be appended."""
+
+    def size_of(self, frames: Sequence[bytes]) -> int:
+        """What a message takes."""
+
+    def delivered(self, entry: Entry, part: int) -> None:
+        """Note that the next entry went to the learner: all of it, or its first `part` rows."""
+
+
+class Limits(NamedTuple):
+    """When a batch is written, and what one client may have on its way."""
+
+    commit_s: float
+    commit_rows: int
+    commit_bytes: int
+    credit_bytes: int
+
+
+class _Batch:
+    """Messages that are written together, and what their senders are told then."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Entry, Message | None]] = []
+        self.refused: list[Refused] = []
+        self.size_bytes = self.rows = 0
+        self.due_s = math.inf
+        self.moved: dict[int, Place] = {}
+        self.welcomes: list[tuple[Place, int | None]] = []
+        self.rejects: list[tuple[Place, Numbers, str]] = []
+
+    def add(self, entry: Entry, message: Message | None, size_bytes: int, due_s: float) -> None:
+        """Add an entry; the first one sets the time at which the batch is due."""
+        self.entries.append((entry, message))
+        self.size_bytes += size_bytes
+        self.rows += max(1, entry.rows)
+        self.due_s = min(self.due_s, due_s)
+
+
+class Router(Source):
+    """Messages that are acknowledged.
+
+    Parameters
+    ----------
+    socket
+        ROUTER.
+    schema
+        What rows must be.
+    sink
+        Where durable messages go.
+    keeps
+        Makes them durable.
+    limits
+        See `Limits`.
+
+    """
+
+    def __init__(
+        self, socket: Socket, schema: Schema, sink: Sink, keeps: Keeps, limits: Limits
+    ) -> None:
+        super().__init__(socket, schema, sink)
+        self._keeps, self._limits = keeps, limits
+        self._batch = _Batch()
+        self._again_s = 0.0
+        self._backlog: deque[tuple[Entry, Message | None]] = deque()
+        self._entry: Entry | None = None
+        self._credit, self._clients = -1, 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything durable waits for room."""
+        return self.halfway or bool(self._backlog)
+
+    @property
+    def due_s(self) -> float:
+        """When to be called next though nothing comes, by the monotonic clock."""
+        return max(self._batch.due_s, self._again_s)
+
+    @property
+    def credit_bytes(self) -> int:
+        """What a client may have on its way now."""
+        return self._now_credit()
+
+    def listens(self, *, paused: bool) -> bool:
+        """Whether it would read what comes."""
+        return not paused and self._takes()
+
+    def turn(self, *, paused: bool) -> bool:
+        """Read, write, deliver and answer what can be; whether it may have more to read."""
+        self._learn(paused=paused)
+        more = self._read() if not paused else False
+        if time.monotonic() >= self.due_s or (self._is_full() and not self._again_s):
+            self._commit()
+            self._learn(paused=paused)
+        self._tell_credit()
+        return more and self._takes()
+
+    def abandon(self) -> None:
+        """Nothing to count: what is durable is learned at the next start, the rest sent again."""
+
+    # Read and judge.
+
+    def _takes(self) -> bool:
+        return not (self.waits or self._is_full())
+
+    def _is_full(self) -> bool:
+        batch, limits = self._batch, self._limits
+        rows = batch.rows + len(batch.welcomes)
+        return batch.size_bytes >= limits.commit_bytes or rows >= limits.commit_rows
+
+    def _read(self) -> bool:
+        for _ in range(_BURST_MESSAGES):
+            if not self._takes():
+                return False
+            if (frames := receive(self.socket, 5, self.door)) is None:
+                return False
+            self._take(frames[0], frames[1:])
+        return True
+
+    def _take(self, peer: bytes, frames: list[bytes]) -> None:
+        if not self._admits(frames):
+            return  # nothing of it is settled, set aside or answered
+        try:
+            if (hello := decode_hello(frames)) is not None:
+                self._greet(peer, hello)
+                return
+            message = decode(frames, self._schema)
+            check_producer(message.producer)
+            place = self._greeted(peer, message.stream, message.producer)
+            if place is None:
+                return
+            if isinstance(message, Sample):
+                self._rows(place, message, frames)
+            elif isinstance(message, Label):
+                self._labels(place, message, frames)
+            else:
+                self._beat(place, message)
+        except RejectedError as error:
+            self._refuse(peer, frames, error)
+
+    def _place(self, peer: bytes, stream: str, producer: str) -> Place:
+        """The place of a (stream, producer), from now on spoken for by a peer.
+
+        Raises `RejectedError` where there are too many.
+        """
+        place = self._keeps.places.get(stream, producer)
+        if self.door is not None:
+            self.door.count(stream, producer)
+        self.sink.source(stream, producer)
+        if place is None:
+            place = self._keeps.places.make(stream, producer)
+        self._clients += place.peer is None
+        place.peer = peer
+        return place
+
+    def _greeted(self, peer: bytes, stream: str, producer: str) -> Place | None:
+        """The place that a peer said hello for; None, and a welcome, where it did not."""
+        known = self._keeps.places.get(stream, producer)
+        if known is not None and known.peer == peer:
+            return known
+        place = self._place(peer, stream, producer)
+        place.astray = False
+        self._astray(place)
+        return None
+
+    def _greet(self, peer: bytes, hello: Hello) -> None:
+        try:
+            place = self._place(peer, hello.stream, hello.producer)
+        except RejectedError as error:
+            self._send(peer, reject(hello.stream, 0, 0, error.reason))
+            raise
+        resume(place, hello.first)
+        self._batch.welcomes.append((place, hello.id))
+        self._batch.due_s = min(self._batch.due_s, self._soon())
+
+    def _soon(self) -> float:
+        return time.monotonic() + self._limits.commit_s
+
+    def _rows(self, place: Place, message: Sample, frames: list[bytes]) -> None:
+        if message.seq + message.n - 1 > LAST_SEQ:
+            raise RejectedError("seq", "the last row here is 2^64-2")
+        there = judge(place, message.seq, message.n)
+        if there == GAP:
+            self._astray(place)
+        elif there < message.n:
+            if there:
+                message, frames = _without(message, there, self._schema)
+            self._settle(place, message.n, frames, message)
+
+    def _settle(
+        self, place: Place, rows: int, frames: Sequence[bytes], message: Message | None
+    ) -> None:
+        """Put a message into the batch; without one, rows that are settled and not learned."""
+        place.next_seq += rows
+        place.astray = False
+        pair = (place.stream, place.producer)
+        entry = Entry(message is not None, rows, frames, pair, place.next_seq)
+        self._batch.moved[id(place)] = place
+        self._batch.add(entry, message, self._keeps.size_of(entry.frames), self._soon())
+
+    def _labels(self, place: Place, message: Label, frames: list[bytes]) -> None:
+        if message.seq + len(message.y) > place.next_seq:
+            self._astray(place)
+        elif not place.astray:
+            self._settle(place, 0, frames, message)
+
+    def _beat(self, place: Place, message: Heartbeat) -> None:
+        if message.seq > place.next_seq:
+            self._astray(place)
+        else:
+            self._batch.moved[id(place)] = place
+            self._batch.due_s = min(self._batch.due_s, self._soon())
+
+    def _astray(self, place: Place) -> None:
+        """Rows before these are missing: say so once, ignore all until the right ones come."""
+        if not place.astray:
+            place.astray = True
+            self._batch.welcomes.append((place, None))
+            self._batch.due_s = min(self._batch.due_s, self._soon())
+
+    def _refuse(self, peer: bytes, frames: list[bytes], error: RejectedError) -> None:
+        """Count a message; where it says which rows it holds, they are settled and set aside."""
+        self.sink.rejected(error, frames[0] if frames else b"")
+        which = None if error.reason == "stream" else numbers(frames)
+        if which is None:
+            return
+        place = self._greeted(peer, which.stream, which.producer)
+        if place is None:
+            return
+        there = judge(place, which.seq, which.n)
+        if there == GAP:
+            self._astray(place)
+        elif there < which.n:
+            rest = which._replace(seq=which.seq + there, n=which.n - there)
+            self._settle(place, rest.n, frames[:2], None)
+            self._batch.refused.append(Refused(rest, error, frames))
+            self._batch.rejects.append((place, rest, error.reason))
+
+    # Write, answer, deliver.
+
+    def _commit(self) -> None:
+        """Make the batch durable and answer; where there is no room it stays as it is."""
+        batch = self._batch
+        if batch.due_s == math.inf or not self._has_room(batch):
+            return
+        try:
+            if batch.entries:
+                self._keeps.append([entry for entry, _ in batch.entries], batch.refused)
+        except NoSpaceError:
+            self._again_s = time.monotonic() + _AGAIN_S
+            return
+        self._batch, self._again_s = _Batch(), 0.0
+        self._backlog.extend(batch.entries)
+        reach("router.before_ack")
+        self._answer(batch)
+        reach("router.after_ack")
+
+    def _has_room(self, batch: _Batch) -> bool:
+        if batch.size_bytes <= self._keeps.free_bytes():
+            return True
+        self._again_s = time.monotonic() + _AGAIN_S
+        return False
+
+    def _answer(self, batch: _Batch) -> None:
+        for place, which, reason in batch.rejects:
+            self._send(place.peer, reject(place.stream, which.seq, which.n, reason))
+        welcomed = {id(place) for place, _ in batch.welcomes}
+        now = self._now_credit()
+        for key, place in batch.moved.items():
+            if key not in welcomed:
+                self._send(place.peer, ack(place.stream, place.next_seq, now))
+                place.told = now
+        for place, number in batch.welcomes:
+            self._send(place.peer, welcome(place.stream, place.next_seq, now, number))
+            place.told = now
+
+    def _now_credit(self) -> int:
+        if self._again_s:
+            return 0
+        return credit(self._keeps.free_bytes(), self._limits.credit_bytes, self._clients)
+
+    def _tell_credit(self) -> None:
+        """Tell everyone when credit came to nothing or came back."""
+        now = self._now_credit()
+        if (now > 0) == (self._credit > 0):
+            return
+        self._credit = now
+        for place in self._keeps.places.spoken_for():
+            if (now > 0) != (place.told > 0) and not self._pending(place):
+                self._send(place.peer, ack(place.stream, place.next_seq, now))
+                place.told = now
+
+    def _pending(self, place: Place) -> bool:
+        """Whether rows of it are taken and not durable: `next_seq` must not be told yet."""
+        return id(place) in self._batch.moved
+
+    def _send(self, peer: bytes | None, answer: bytes) -> None:
+        """Answer a peer; one that is gone, or reads nothing, loses it and asks again by a hello."""
+        if peer is not None:
+            self.socket.send_multipart([peer, answer])
+
+    def _learn(self, *, paused: bool) -> None:
+        """Deliver what is durable, in order, as far as there is room; paused, begin nothing new."""
+        self._go_on()
+        while True:
+            if self._entry is not None:
+                part = self._start if self._message is not None else 0
+                if part or self._message is None:
+                    self._keeps.delivered(self._entry, part)
+                if self._message is not None:
+                    return
+                self._entry = None
+            if paused or not self._backlog:
+                return
+            self._entry, message = self._backlog.popleft()
+            if message is not None:
+                self._deliver(message)
+
+
+def _without(message: Sample, there: int, schema: Schema) -> tuple[Sample, list[bytes]]:
+    """The rows of a message that are not there yet, and the frames that say them."""
+    y = None if message.y is None else message.y[there:]
+    x = message.x[there:].reshape(-1, *schema.shape)
+    head = (message.stream, message.producer, message.seq + there, message.n - there, message.t)
+    rest = Sample(*head, x, y)
+    frames = encode(rest)
+    return Sample(*head, x.reshape(len(x), -1), y), frames

@@ -1,0 +1,141 @@
+"""`fsck`: damage is told, with what is lost; repair keeps the longest good part."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from store.helpers import snapshot
+
+from streamlearn.cli import main
+from streamlearn.errors import StartError, UsageError
+from streamlearn.store.checkpoint import Checkpoints
+from streamlearn.store.dead import DeadLetters, Letter
+from streamlearn.store.fsck import Finding, examine
+from streamlearn.store.journal import MESSAGE, NAME, Journal, Record
+from streamlearn.store.lock import Lock
+
+PAYLOAD = bytes(range(250)) * 8
+
+
+def records(first: int, count: int) -> list[Record]:
+    """Records of two rows."""
+    numbers = range(first, first + count)
+    return [Record(i, MESSAGE, 2, b"cam0", b"h%d" % i, PAYLOAD) for i in numbers]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A folder with two checkpoints, the newest at record 10, a journal to 40, a dead letter."""
+    store = Checkpoints(tmp_path)
+    with store.lock():
+        for position in (5, 10):
+            one = snapshot(position)
+            meta = {**one.meta, "journal": {"id": position, "part": 0, "places": []}}
+            store.save(one._replace(meta=meta))
+    journal = Journal(tmp_path, 1 << 30)
+    journal.append(records(1, 40))
+    journal.trim(5)
+    journal.close()
+    dead = DeadLetters(tmp_path)
+    dead.add([Letter(0, 0.0, "shape", "", "p", i, 1, b"cam0", b"h", b"x") for i in range(2)])
+    dead.close()
+    return tmp_path
+
+
+def damage(path: Path, what: bytes, replace: bytes) -> None:
+    """Change bytes of a file in one place, by what stands there."""
+    data = path.read_bytes()
+    assert data.count(what) == 1
+    path.write_bytes(data.replace(what, replace))
+
+
+def by_name(found: list[Finding]) -> dict[str, Finding]:
+    """Findings by what they are about."""
+    return {one.name: one for one in found}
+
+
+def test_a_good_folder_is_good(state: Path) -> None:
+    """Everything is named, nothing is changed."""
+    before = {path.name for path in state.iterdir()}
+    found = examine(state)
+    assert [one.good for one in found] == [True] * 4
+    assert "records 6…40, 70 rows" in by_name(found)[NAME].text
+    assert {path.name for path in state.iterdir()} == before
+
+
+def test_a_damaged_record_ends_the_good_part(state: Path) -> None:
+    """The text says which record, what is good and what is lost; repair keeps what is good."""
+    damage(state / NAME, b"h21", b"H21")
+    found = by_name(examine(state))[NAME]
+    assert not found.good
+    assert "record 21: its checksum differs" in found.text
+    assert "good: records 6…20, 30 rows" in found.text
+    assert "lost: 40 rows in 20 records" in found.text
+    examine(state, repair=True)
+    assert all(one.good for one in examine(state))
+    journal = Journal(state, 1 << 30)
+    assert list(journal.after(5)) == records(6, 15)
+    journal.close()
+    assert b"H21" in (state / f"damaged-{NAME}").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.35, 0.6, 0.85, 0.999])
+def test_a_page_of_rubbish(state: Path, share: float) -> None:
+    """Wherever it is broken, repair leaves a journal that is a part of what was there."""
+    data = bytearray((state / NAME).read_bytes())
+    place = int(share * len(data)) // 4096 * 4096
+    data[place : place + 4096] = b"\xa5" * 4096
+    (state / NAME).write_bytes(data)
+    first = by_name(examine(state))[NAME]
+    examine(state, repair=True)
+    again = by_name(examine(state))
+    if not first.good:
+        assert (state / f"damaged-{NAME}").exists()
+    journal = Journal(state, 1 << 30)
+    kept = list(journal.after(journal.first - 1))
+    assert kept == records(journal.first, len(kept))
+    assert again[NAME].good or not kept
+    journal.close()
+
+
+def test_what_a_checkpoint_has_is_not_lost(state: Path) -> None:
+    """Damage below the newest checkpoint costs nothing."""
+    damage(state / NAME, b"h8", b"H8")
+    found = by_name(examine(state, repair=True))[NAME]
+    assert "record 8: its checksum differs; good: records 11…40, 60 rows" in found.text
+    assert "lost: nothing" in found.text
+    journal = Journal(state, 1 << 30)
+    assert list(journal.after(10)) == records(11, 30)
+    journal.close()
+
+
+def test_damaged_checkpoints_and_letters_are_put_aside(state: Path) -> None:
+    """The checkpoint is renamed, the letter removed; the others stay."""
+    newest = max(state.glob("checkpoint-*"))
+    (newest / "manifest.json").write_text("{}")
+    dead = DeadLetters(state)
+    dead._db.execute("UPDATE dead SET rows = 7 WHERE id = 1")  # type: ignore[union-attr]
+    dead.close()
+    found = by_name(examine(state, repair=True))
+    assert not found[newest.name].good
+    assert (state / f"damaged-{newest.name}").is_dir()
+    assert not newest.exists()
+    assert "damaged: 1; removed" in found["dead.sqlite"].text
+    assert [one.good for one in examine(state)] == [True] * 3
+
+
+def test_the_verb(state: Path, config_file: Callable[..., Path]) -> None:
+    """Exit 0 where all is good or was repaired, 1 where not, 2 and 3 where it cannot look."""
+    run = CliRunner()
+    assert run.invoke(main, ["fsck", str(state)]).exit_code == 0
+    damage(state / NAME, b"h21", b"H21")
+    told = run.invoke(main, ["fsck", str(state)])
+    assert told.exit_code == 1
+    assert "DAMAGED" in told.output
+    assert run.invoke(main, ["fsck", str(state), "--repair"]).exit_code == 0
+    assert '"good":true' in run.invoke(main, ["fsck", str(state), "--json"]).output
+    with pytest.raises(UsageError):
+        examine(state / "nowhere")
+    with Lock(state), pytest.raises(StartError, match="in use"):
+        examine(state)

@@ -1,0 +1,122 @@
+"""Keys in acknowledged mode: who may not send settles nothing, and is kept nowhere."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from daemons import Start, rows, uninterrupted, wait_log
+from keyring import PATIENCE_S, Keyring
+
+from streamlearn.bench.process import DaemonProcess
+from streamlearn.client import Producer
+from streamlearn.errors import NoAnswerError
+from streamlearn.store.describe import describe
+from streamlearn.wire.control import request
+from streamlearn.wire.keys import Keys
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keyring:
+    """Make two producers, of whom one will be revoked, a subscriber, and one who asks."""
+    return Keyring(
+        tmp_path / "keys",
+        camera=("producer",),
+        former=("producer",),
+        viewer=("subscriber",),
+        admin=("control",),
+    )
+
+
+def acknowledged(address: str, name: str, keys: Keys, patience_s: float = PATIENCE_S) -> Producer:
+    """A producer of the stream "digits" whose rows are acknowledged."""
+    return Producer(address, "digits", name, timeout_s=patience_s, ack=True, keys=keys)
+
+
+def status(one: DaemonProcess, keys: Keyring) -> dict:
+    """What the admin is told."""
+    return request(one.control, "status", PATIENCE_S, keys=keys.of("admin"))
+
+
+def wait_learned(one: DaemonProcess, keys: Keyring, count: int) -> None:
+    """Wait until exactly so many rows are learned."""
+    deadline = time.monotonic() + PATIENCE_S
+    while status(one, keys)["rows_learned"] < count:
+        assert time.monotonic() < deadline, one.said()
+        time.sleep(0.02)
+    assert status(one, keys)["rows_learned"] == count
+
+
+def metric(one: DaemonProcess, keys: Keyring, name: str) -> float:
+    """A figure of the metrics page, summed over its labels where it has some."""
+    figures = status(one, keys)["metrics"]
+    found = [value for key, value in figures.items() if key.startswith(f"streamlearn_{name}")]
+    assert found
+    return float(sum(found))
+
+
+def test_acknowledged_rows_survive_a_kill_with_keys(
+    daemon: Start, digits_file: Path, endpoint: Callable[[], str], keys: Keyring
+) -> None:
+    """Through CURVE as without it: killed, started anew, every row learned once, to the bit."""
+    address = endpoint()
+    one = daemon(digits_file, *keys.settings, f"ingest.router={address}")
+    X, y = rows(120)
+    with acknowledged(address, "camera", keys.of("camera")) as producer:
+        producer.send_rows(X[:60], y[:60], 7)
+        assert producer.flush(PATIENCE_S)
+        one.kill()
+        one.start()
+        one.wait_ready()
+        producer.send_rows(X[60:], y[60:], 7)
+    wait_learned(one, keys, 120)
+    assert one.stop() == 0
+    assert describe(one.state)["digest"] == uninterrupted(digits_file, 120)["digest"]
+
+
+@pytest.mark.parametrize("who", ["stranger", "viewer", "revoked"])
+def test_who_may_not_send_settles_nothing(
+    daemon: Start, digits_file: Path, endpoint: Callable[[], str], keys: Keyring, who: str
+) -> None:
+    """Refused at once; the number that it would have taken is still the honest producer's."""
+    address = endpoint()
+    one = daemon(digits_file, *keys.settings, f"ingest.router={address}")
+    keys.revoke("former")
+    wait_log(one, "allowed clients read")
+    X, y = rows(40)
+    theirs = {"stranger": keys.stranger(), "viewer": keys.of("viewer")}
+    with (
+        pytest.raises(NoAnswerError, match="daemon refuses us"),
+        acknowledged(address, "camera", theirs.get(who, keys.of("former"))) as intruder,
+    ):
+        intruder.send_rows(X, y, 10)
+    assert metric(one, keys, 'samples_rejected_total{reason="auth"}') >= 1
+    with acknowledged(address, "camera", keys.of("camera")) as producer:
+        assert producer.seq == 0
+        producer.send_rows(X, y, 10)
+    wait_learned(one, keys, 40)
+
+
+def test_a_revoked_producer_is_neither_learned_from_nor_kept(
+    daemon: Start, digits_file: Path, endpoint: Callable[[], str], keys: Keyring
+) -> None:
+    """Revoked while connected, its rows are not settled, set aside or acknowledged."""
+    address = endpoint()
+    one = daemon(digits_file, *keys.settings, f"ingest.router={address}")
+    X, y = rows(40)
+    with acknowledged(address, "former", keys.of("former"), patience_s=5.0) as former:
+        former.send_rows(X[:20], y[:20], 5)
+        assert former.flush(PATIENCE_S)
+        keys.revoke("former")
+        wait_log(one, "allowed clients read")
+        former.send_rows(X[20:], y[20:], 5)
+        assert not former.flush(2.0)
+        assert former.durable_seq == 20
+        with pytest.raises(NoAnswerError):
+            former.close()
+    assert metric(one, keys, 'samples_rejected_total{reason="auth"}') >= 4
+    assert metric(one, keys, "dead_letters_total") == 0
+    wait_learned(one, keys, 20)
+    with acknowledged(address, "camera", keys.of("camera")) as producer:
+        producer.send_rows(X, y, 10)
+    wait_learned(one, keys, 60)
