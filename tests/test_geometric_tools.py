@@ -154,9 +154,10 @@ def test_the_picture_shows_what_was_measured(tmp_path: Path) -> None:
     update(report(geometric_reproduce.NAME, "", rows), tmp_path)
     assert geometric_picture.draw(tmp_path / "some.png", tmp_path)
     assert (tmp_path / "some.png").stat().st_size > 1000
-    sizes, rods, times = geometric_picture.curves({row.name: row for row in rows})
+    sizes, rods, both, times = geometric_picture.curves({row.name: row for row in rows})
     assert [*sizes] == [5, 10, 25, 50, 100, 200, 300, 400]
     assert [*rods] == [5, 10, 25, 50, 100, 200]
+    assert [*both] == [5, 10]
     assert [*times] == [100, 200, 300, 400, 500, 600]
 
 

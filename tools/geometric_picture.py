@@ -25,16 +25,17 @@ def _measured(values: Mapping[int, float | None]) -> dict[int, float]:
 
 def _by_nodes(found: Mapping[str, Row], kind: str, whole: str, look: int) -> dict[int, float]:
     named = {int(k.removeprefix(kind)): v for k, v in SIZES.items() if k.startswith(kind)}
-    named[200] = MAIN[whole]
+    named |= {200: MAIN[whole]} if whole else {}
     return _measured({n: _value(found, variant, look) for n, variant in named.items()})
 
 
-def curves(found: Mapping[str, Row]) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-    """Percent right: free network by nodes, rods by nodes, free network by time."""
+def curves(found: Mapping[str, Row]) -> tuple[dict[int, float], ...]:
+    """Percent right by nodes: free network, rods, rods all to all; by time: free network."""
     times = {int(t): _value(found, TIMES["times"], i) for i, t in enumerate(TIMES_MS)}
     return (
         _by_nodes(found, "size", "free", 0),
         _by_nodes(found, "rods", "rods", 1),
+        _by_nodes(found, "both", "", 0),
         _measured(times),
     )
 
@@ -42,7 +43,7 @@ def curves(found: Mapping[str, Row]) -> tuple[dict[int, float], dict[int, float]
 def draw(path: Path, folder: Path = RESULTS) -> bool:
     """Draw both curves; False where nothing was measured yet."""
     found = kept("reproduce-geometric", folder)
-    sizes, rods, times = curves(found)
+    sizes, rods, both, times = curves(found)
     if not sizes or not times:
         return False
     import matplotlib as mpl  # noqa: PLC0415  a picture is drawn at the end of a long run
@@ -53,6 +54,7 @@ def draw(path: Path, folder: Path = RESULTS) -> bool:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
     left.semilogx([*sizes], [*sizes.values()], "o-", color=OURS, label="free network")
     left.semilogx([*rods], [*rods.values()], "s-", color=RODS, label="rods")
+    left.semilogx([*both], [*both.values()], "^--", color=RODS, label="rods, all to all")
     left.plot([*PUBLISHED_SIZES], [*PUBLISHED_SIZES.values()], "x", color="black", label="article")
     right.plot([*times], [*times.values()], "o-", color=OURS, label="free network, 200 nodes")
     right.plot([300], [PUBLISHED_SIZES[200]], "x", color="black", label="article")
@@ -61,7 +63,8 @@ def draw(path: Path, folder: Path = RESULTS) -> bool:
         if pixels is not None:
             axes.axhline(pixels, color=THEIRS, linestyle=":", label="raw pixels")
         axes.legend(frameon=False, loc="lower right")
-    left.set(xlabel="nodes", ylabel="% right", xticks=[*sizes], xticklabels=[*sizes])
+    ticks = [n for n in sizes if n != 300]
+    left.set(xlabel="nodes", ylabel="% right", xticks=ticks, xticklabels=ticks, ylim=(70, 100))
     left.minorticks_off()
     right.set(xlabel="weights read at, ms")
     figure.savefig(path, dpi=120)
