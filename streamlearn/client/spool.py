@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from streamlearn.client.outbox import Parcel
 from streamlearn.errors import DamagedError, UsageError
-from streamlearn.outbox import Parcel
 from streamlearn.store import atomic
 from streamlearn.store.journal import connect, translated
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from streamlearn.client.outbox import Outbox, Parcel
+from streamlearn.client.spool import Spool
 from streamlearn.errors import NoAnswerError, RejectedError, UsageError
-from streamlearn.outbox import Outbox, Parcel
-from streamlearn.spool import Spool
 from streamlearn.wire.acknowledged import decode_answer, encode_hello
 from streamlearn.wire.handshake import REFUSALS, refusal
 from streamlearn.wire.keys import ClientKeys

@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlearn.outbox import Outbox, Parcel
+from streamlearn.client.outbox import Outbox, Parcel
 from streamlearn.wire.acknowledged import GAP, Answer, Hello, Place, judge, resume
 
 STEPS = st.lists(
