@@ -220,13 +220,14 @@ def row(name: str, found: Folds, state: Path) -> Row:
         others |= {"device25x2": "modules that learn alone"}
     notes = [compared(found, kept(n, state), t) for n, t in others.items() if n != name]
     seconds = statistics.median(one.seconds for one in found.values())
+    count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
     return Row(
         name=encoder.title,
         ours=round(statistics.mean(means), 2),
         unit="% of pieces right",
         seeds=len(seeds),
         spread=round(max(means) - min(means), 2),
-        note="; ".join([*notes, f"{len(seeds)} seeds", f"{seconds:.2g} s of processor"]),
+        note="; ".join([*notes, count, f"{seconds:.2g} s of processor"]),
     )
 
 
