@@ -94,6 +94,28 @@ def test_a_window_shorter_than_any_latency_is_refused() -> None:
     assert heard[-1] > 0
 
 
+def test_a_window_that_is_no_whole_number_of_steps_is_held_to_its_steps() -> None:
+    """One of 60.4 ms has 60 steps: what takes 60 never arrives, and a clock fires in the last."""
+    far = PLAIN | {"speed": 1e6, "latency_ms": 60.0, "window_ms": 60.4}
+    with pytest.raises(ConfigError, match=r"window_ms: expected above 60, .* got 60.4"):
+        network(**far)
+    clocks = {"clocks": 2, "clock_to_ms": 60.3, "clock_latency_ms": 900.0}
+    part = network(**far | clocks, between="carry")
+    assert part._net.clock_steps.tolist() == [20, 59]
+    lines = len(part._scratch.calendar) // 20
+    assert part._net.clock_steps[-1] + part._net.cells.max() // 20 < lines
+
+
+def test_times_without_end_are_longer_than_any_window() -> None:
+    """A refractory time of billions of steps lets a unit fire once; a signal so slow is too late."""
+    short = {"step_ms": 1e-5, "window_ms": 1e-3, "latency_ms": 0.0, "threshold": 0.1}
+    part = network(**PLAIN | short | {"speed": 1e6, "refractory_ms": 1e5}, between="carry")
+    x = pictures(1, share=1.0)
+    assert [int(learn(part, x).sum()) for _ in range(3)] == [20, 0, 0]
+    with pytest.raises(ConfigError, match="window_ms: expected above"):
+        network(**PLAIN | {"speed": 1e-30})
+
+
 def test_latencies_beyond_the_window_are_counted() -> None:
     """Edges whose signals come too late are left out, and their share is shown."""
     part = network(**PLAIN | {"window_ms": 6.0})
@@ -154,6 +176,7 @@ def test_options_that_cannot_be_are_refused_by_name(changed: dict[str, Any], say
     [
         ({"units": 65536, "p_recurrent": 0.001}, 4, "units: the network would take"),
         ({"window_ms": 1e5, "step_ms": 0.1, "units": 1000}, 4, "window_ms: the calendar"),
+        ({"window_ms": 1e5, "step_ms": 1e-7}, 4, "window_ms: its steps would take"),
         (
             {"between": "carry", "clocks": 50, "stdp": "row", "units": 2000, "max_spikes": 10**6},
             2000,

@@ -23,6 +23,10 @@ from streamlearn.rules.geometric_spiking.state import Net, Past, Scratch, Settin
 _BUILDING_BYTES: Final = 100
 """A pair of nodes takes about so much while the network is made."""
 _NO_BOUND: Final = 3e38
+_MOST_STEPS: Final = 1 << 30
+"""Latencies and refractory times are no longer, so that a time after them is a number."""
+_STEP_BYTES: Final = 100
+"""A step takes about so much while decays are worked out."""
 _LEAST_THRESHOLD: Final = 1e-3
 """Share of its start under which no threshold falls."""
 _CODINGS: Final = ("active", "latency", "signed", "population")
@@ -55,16 +59,17 @@ def window_of(options: Options) -> int:
 
 
 def clock_steps_of(options: Options) -> I32:
-    """[C] when clocks fire: evenly from the first to the last."""
+    """[C] when clocks fire: evenly from the first to the last, all within the window."""
     times = np.linspace(options.clock_from_ms, options.clock_to_ms, options.clocks)
-    return np.rint(times / options.step_ms).astype(np.int32)
+    steps = np.rint(times / options.step_ms)
+    return np.minimum(steps, window_of(options) - 1).astype(np.int32)
 
 
 def refractory_of(options: Options) -> I32:
     """[H] R in steps; at least one, as a unit fires once a step."""
-    steps = np.full(options.units, steps_of(options, options.refractory_ms), np.int32)
+    steps = np.full(options.units, steps_of(options, options.refractory_ms), np.int64)
     steps[options.units - options.deep :] = steps_of(options, options.deep_refractory_ms)
-    return np.maximum(steps, 1)
+    return np.clip(steps, 1, _MOST_STEPS).astype(np.int32)
 
 
 def _thresholds(options: Options) -> F32:
@@ -77,8 +82,11 @@ def new_net(options: Options, place: Place) -> tuple[Net, Facts]:
     """The network that the seed draws, and what was found while it was made."""
     wanted = _BUILDING_BYTES * pairs_of(options, place)
     check_room("units: the network", wanted, "make units or clocks fewer")
+    way_out = "make step_ms larger or the window shorter"
+    check_room("window_ms: its steps", _STEP_BYTES * window_of(options), way_out)
     drawn = edges(options, place, places(options, place))
-    steps = np.rint(drawn.latency_ms / options.step_ms).astype(np.int64)
+    late = np.minimum(drawn.latency_ms / options.step_ms, _MOST_STEPS)
+    steps = np.rint(late).astype(np.int64)
     raised = steps < 1
     delays = np.maximum(steps, 1)
     in_time = delays < window_of(options) if options.between == "reset" else delays > 0
