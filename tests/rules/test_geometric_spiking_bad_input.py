@@ -107,7 +107,7 @@ def test_a_window_that_is_no_whole_number_of_steps_is_held_to_its_steps() -> Non
 
 
 def test_times_without_end_are_longer_than_any_window() -> None:
-    """A refractory time of billions of steps lets a unit fire once; a signal so slow is too late."""
+    """A refractory time of billions of steps lets a unit fire once; so slow a signal is late."""
     short = {"step_ms": 1e-5, "window_ms": 1e-3, "latency_ms": 0.0, "threshold": 0.1}
     part = network(**PLAIN | short | {"speed": 1e6, "refractory_ms": 1e5}, between="carry")
     x = pictures(1, share=1.0)

@@ -163,9 +163,9 @@ def check_window(options: Options, delays: NDArray[np.int64]) -> None:
     earliest, window = int(delays.min(initial=2**31)), round(options.window_ms / options.step_ms)
     if len(delays) and options.between == "reset" and earliest >= window:
         line = (
-            f"window_ms: expected above {options.step_ms * earliest:g}, the shortest latency of any edge from an "
-            f"input, got {options.window_ms:g}; nothing would ever arrive: simulate longer, raise "
-            "speed, or lower latency_ms"
+            f"window_ms: expected above {options.step_ms * earliest:g}, the shortest latency of "
+            f"any edge from an input, got {options.window_ms:g}; nothing would ever arrive: simulate "
+            "longer, raise speed, or lower latency_ms"
         )
         raise ConfigError([line])
 
