@@ -164,7 +164,7 @@ def check_window(options: Options, delays: NDArray[np.int64]) -> None:
     if len(delays) and options.between == "reset" and earliest >= window:
         line = (
             f"window_ms: expected above {options.step_ms * earliest:g}, the shortest latency of "
-            f"any edge from an input, got {options.window_ms:g}; nothing would ever arrive: simulate "
+            f"any edge from an input, got {options.window_ms:g}; nothing would arrive: simulate "
             "longer, raise speed, or lower latency_ms"
         )
         raise ConfigError([line])
