@@ -2,7 +2,7 @@
 
 The same edges, latencies and weights, the same sums, thresholds and refractory times at the same
 steps. Rows follow each other in one long run, so that starting it is not counted again and again.
-Needs brian2.
+Needs brian2; its version 2.9 needs a NumPy below 2.3.
 """
 
 import importlib
