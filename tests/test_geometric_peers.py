@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 import diehl_cook
 import geometric_online
 import geometric_speed
+import numpy as np
+import pytest
 
 from streamlearn.part import F32
 from streamlearn.rules.geometric_spiking import GeometricSpiking
