@@ -43,8 +43,11 @@ def streamlearn(
 
 @contextmanager
 def running(*words: object) -> Iterator[subprocess.Popen[str]]:
-    """Run the command line beside the test; it is gone in the end."""
-    command = [sys.executable, "-m", "streamlearn", *map(str, words)]
+    """Run the command line beside the test, as from a terminal; it is gone in the end."""
+    # A job in a shell's background ignores Ctrl-C, and so would what the tests start there.
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    begin += "from streamlearn.cli import main; main()"
+    command = [sys.executable, "-c", begin, *map(str, words)]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
