@@ -10,10 +10,10 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streamlearn.errors import StateError
-from streamlearn.store.journal import connect, translated
+from streamlearn.store.database import connect, transaction, translated, typed
 
 NAME: Final = "dead.sqlite"
 
@@ -65,7 +65,7 @@ class Letter(NamedTuple):
     @property
     def crc(self) -> int:
         """The checksum over the message and its numbers."""
-        head = f"{self.reason} {self.producer} {self.seq} {self.rows}".encode()
+        head = f"{self.reason} {self.detail} {self.producer} {self.seq} {self.rows}".encode()
         crc = zlib.crc32(struct.pack("<2q", len(self.stream), len(self.header)))
         for part in (head, self.stream, self.header, self.payload):
             crc = zlib.crc32(part, crc)
@@ -75,6 +75,16 @@ class Letter(NamedTuple):
     def whole(self) -> bool:
         """Whether the payload was kept, so that it can be sent again."""
         return bool(self.payload)
+
+
+def _checked(values: tuple[Any, ...]) -> Letter | None:
+    """A letter from its columns; None where they are not what was written."""
+    *fields, crc = values
+    if not typed(fields, int, float, str, str, str, bytes, int, bytes, bytes, bytes):
+        return None
+    fields[5] = int.from_bytes(fields[5], "big")
+    letter = Letter(*fields)
+    return letter if letter.crc == crc else None
 
 
 class DeadLetters:
@@ -98,7 +108,8 @@ class DeadLetters:
         self.path = folder / NAME
         self.max_bytes = max_bytes
         self.added = self.dropped = 0
-        self._db = connect(self.path, "DELETE") if self.path.exists() else None
+        with translated(self.path):
+            self._db = connect(self.path, "DELETE") if self.path.exists() else None
 
     def add(self, letters: Sequence[Letter]) -> None:
         """Set messages aside, all or none; they are on the disk when it returns.
@@ -112,16 +123,10 @@ class DeadLetters:
         values = [self._values(letter) for letter in letters]
         with translated(self.path):
             db = self._db = self._db or connect(self.path, "DELETE")
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(db):
                 db.execute(_LAYOUT)
                 db.executemany(_INSERT, values)
                 self._make_room()
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
         self.added += len(letters)
 
     def _values(self, letter: Letter) -> tuple[object, ...]:
@@ -176,10 +181,7 @@ class DeadLetters:
             found = self._db.execute(_ONE, (number,)).fetchone()
         if found is None:
             return None
-        *fields, crc = found
-        fields[5] = int.from_bytes(fields[5], "big")
-        letter = Letter(*fields)
-        if letter.crc != crc:
+        if (letter := _checked(found)) is None:
             raise StateError(
                 f"{self.path}: letter {number}: its checksum differs; "
                 f"remove it with streamlearn dead purge {self.path.parent} {number}"

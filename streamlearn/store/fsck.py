@@ -3,6 +3,7 @@
 Nothing is thrown away: what is damaged is renamed to `damaged-…` beside what replaces it.
 """
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from streamlearn.errors import DamagedError, StateError, UsageError
-from streamlearn.store import atomic, dead, journal
+from streamlearn.store import atomic, dead, journal, wal
 from streamlearn.store.checkpoint import Checkpoints
+from streamlearn.store.database import connect, log_of
 from streamlearn.store.dead import DeadLetters
 from streamlearn.store.journal import Journal, Record
 from streamlearn.store.lock import Lock
@@ -96,12 +98,19 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     path = folder / journal.NAME
     if not path.exists():
         return
+    if damage := wal.fault(log_of(path)):
+        # To open it would drop what comes after the damage, and with it the sign that it was there.
+        copied = _copied(log_of(path)) if repair else ""
+        text = f"{damage}; good: what was written before; lost: what comes after"
+        yield Finding(log_of(path).name, good=False, text=text + copied)
+        if not repair:
+            return
     found = salvage(path)
     if found.fault and found.last < covered:
         # The newest checkpoint needs only what comes after it.
         rest = salvage(path, covered)
         found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
-    after = f"records {found.first}…{found.last}, {found.rows} rows"
+    after = f"records {found.first}…{found.last}, {found.rows} rows" if found.first else "none"
     if not found.fault:
         good = covered + 1 >= found.first or found.first in (0, 1)
         gap = "" if good else f"; no checkpoint here reaches to record {found.first - 1}"
@@ -140,11 +149,10 @@ def good_records(path: Path, after: int = -1) -> Iterator[Record]:
     with _reading(path) as db:
         number = after
         while (values := db.execute(_NEXT, (number,)).fetchone()) is not None:
-            record, crc = Record(*values[:-1]), values[-1]
-            if number >= 0 and record.id != number + 1:
-                raise DamagedError(f"{path}: records {number + 1}…{record.id - 1} are missing")
-            if record.crc != crc:
-                raise DamagedError(f"{path}: record {record.id}: its checksum differs")
+            if number >= 0 and values[0] != number + 1:
+                raise DamagedError(f"{path}: records {number + 1}…{values[0] - 1} are missing")
+            if (record := journal.checked(values)) is None:
+                raise DamagedError(f"{path}: record {values[0]}: its checksum differs")
             number = record.id
             yield record
         if after >= 0:
@@ -161,7 +169,7 @@ class _reading:  # noqa: N801  used like a function
         self._path = path
 
     def __enter__(self) -> sqlite3.Connection:
-        self._db = journal.connect(self._path, "WAL")
+        self._db = connect(self._path, "WAL", damaged=True)
         return self._db
 
     def __exit__(self, *_: object) -> None:
@@ -201,11 +209,25 @@ def _keep_prefix(folder: Path, found: Salvage) -> str:
     return text
 
 
-def _moved(path: Path) -> str:
-    """Put something damaged aside, under a name that nothing reads."""
+def _aside(path: Path) -> Path:
+    """A name that nothing reads, for something damaged."""
     aside = path.with_name(f"{_ASIDE}{path.name}")
-    if aside.exists():
-        aside = path.with_name(f"{_ASIDE}{path.name}-{time.time_ns()}")
+    return path.with_name(f"{aside.name}-{time.time_ns()}") if aside.exists() else aside
+
+
+def _copied(path: Path) -> str:
+    """Keep a copy of something damaged."""
+    aside = _aside(path)
+    with atomic.translated(path):
+        shutil.copy2(path, aside)
+        atomic.sync(aside)
+        atomic.sync(path.parent)
+    return f"; copied to {aside.name}"
+
+
+def _moved(path: Path) -> str:
+    """Put something damaged aside."""
+    aside = _aside(path)
     with atomic.translated(path):
         path.rename(aside)
         atomic.sync(path.parent)

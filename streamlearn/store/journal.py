@@ -13,20 +13,26 @@ the records are on the disk.
 For one thread at a time. Its size is bounded by whoever appends: look at `free_bytes` first.
 """
 
-import sqlite3
 import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from streamlearn.errors import DamagedError, NoSpaceError, StateError
+from streamlearn.errors import DamagedError, StateError
 from streamlearn.failpoints import reach
 from streamlearn.store import atomic
+from streamlearn.store.database import (
+    connect_sound,
+    has_tables,
+    transaction,
+    translated,
+    typed,
+    way_out,
+)
 
 NAME: Final = "journal.sqlite"
 FORMAT: Final = 1
@@ -101,6 +107,15 @@ def size_of(*frames: bytes) -> int:
     return _OVERHEAD_BYTES + sum(map(len, frames))
 
 
+def checked(values: Sequence[Any]) -> Record | None:
+    """A record from its columns; None where they are not what was written."""
+    *fields, crc = values
+    if not typed(fields, int, int, int, bytes, bytes, bytes):
+        return None
+    record = Record(*fields)
+    return record if record.crc == crc else None
+
+
 class Journal:
     """The journal of a state folder.
 
@@ -131,19 +146,19 @@ class Journal:
         self.path = folder / NAME
         self.max_bytes = max_bytes
         self.commit_s, self.commits, self.failures = 0.0, 0, 0
-        with translated(self.path):
-            self._db = connect(self.path, "WAL")
-            try:
+        self._db = connect_sound(self.path)
+        try:
+            with translated(self.path):
                 self._prepare(folder)
-            except BaseException:
-                self._db.close()
-                raise
+        except BaseException:
+            self._db.close()
+            raise
 
     def _prepare(self, folder: Path) -> None:
         db = self._db
         db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            with self._transaction():
+            with transaction(db):
                 db.execute(_META)
                 db.execute(_RECORD)
                 self._put("format", FORMAT)
@@ -153,6 +168,8 @@ class Journal:
                 f"{self.path}: format {found}, and this version reads {FORMAT}: go on with the "
                 "version that wrote it"
             )
+        if not has_tables(db, _META, _RECORD):
+            raise self._damaged(f"{self.path}: its tables are not those that were made")
         count, first, last, self.rows, total = db.execute(_SUMS, (_MOST,)).fetchone()
         self.size_bytes: int = total + count * _OVERHEAD_BYTES
         self.first: int = first if count else 1
@@ -167,7 +184,7 @@ class Journal:
 
     def begin_at(self, first: int) -> None:
         """Number the next record `first`, where the records before it are in a checkpoint."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("DELETE FROM record")
             self._put("begin", first)
         self.first, self.last, self.rows, self.size_bytes = first, first - 1, 0, 0
@@ -175,11 +192,14 @@ class Journal:
     def get(self, key: str) -> Any:
         """What `put` kept under a key, None where there is nothing."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if found is None else msgspec.json.decode(found[0])
+        try:
+            return None if found is None else msgspec.json.decode(found[0])
+        except (msgspec.DecodeError, TypeError) as error:
+            raise self._damaged(f"{self.path}: {key}: {error}") from error
 
     def put(self, key: str, value: Any) -> None:
         """Keep a plain value under a key."""
-        with translated(self.path), self._transaction():
+        with translated(self.path), transaction(self._db):
             self._put(key, value)
 
     def _put(self, key: str, value: Any) -> None:
@@ -207,7 +227,7 @@ class Journal:
         reach("journal.before_write")
         values = [(*record, record.crc) for record in records]
         try:
-            with translated(self.path), self._transaction():
+            with translated(self.path), transaction(self._db):
                 self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", values)
                 reach("journal.before_commit")
         except StateError:
@@ -219,18 +239,6 @@ class Journal:
         self.size_bytes += sum(record.size_bytes for record in records)
         self.commit_s = time.perf_counter() - began
         self.commits += 1
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            # A commit that failed may have rolled back already.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def after(self, number: int) -> Iterator[Record]:
         """Records above a number, in order, each compared with its checksum.
@@ -249,7 +257,7 @@ class Journal:
                 yield self._checked(values, expected)
                 expected += 1
             if not found:
-                raise DamagedError(f"{self.path}: records {expected}…{self.last} are missing")
+                raise self._damaged(f"{self.path}: records {expected}…{self.last} are missing")
 
     def rows_after(self, number: int) -> int:
         """Rows in the records above a number."""
@@ -258,13 +266,14 @@ class Journal:
             return int(found.fetchone()[0] or 0)
 
     def _checked(self, values: tuple[Any, ...], expected: int) -> Record:
-        *fields, crc = values
-        if fields[0] != expected:
-            raise DamagedError(f"{self.path}: records {expected}…{fields[0] - 1} are missing")
-        record = Record(*fields)
-        if record.crc != crc:
-            raise DamagedError(f"{self.path}: record {expected}: its checksum differs")
+        if values[0] != expected:
+            raise self._damaged(f"{self.path}: records {expected}…{values[0] - 1} are missing")
+        if (record := checked(values)) is None:
+            raise self._damaged(f"{self.path}: record {expected}: its checksum differs")
         return record
+
+    def _damaged(self, what: str) -> DamagedError:
+        return DamagedError(f"{what}; {way_out(self.path)}")
 
     def trim(self, upto: int) -> bool:
         """Remove records up to a number, some thousand at once; whether more are left to remove."""
@@ -273,7 +282,7 @@ class Journal:
             return False
         reach("journal.before_trim")
         until = min(upto, self.first + _TRIM_RECORDS - 1)
-        with translated(self.path), self._transaction():
+        with translated(self.path), transaction(self._db):
             count, _, _, rows, total = self._db.execute(_SUMS, (until,)).fetchone()
             self._db.execute("DELETE FROM record WHERE id <= ?", (until,))
             self._put("begin", until + 1)
@@ -286,42 +295,6 @@ class Journal:
     def close(self) -> None:
         """Let go of the file; again is harmless."""
         self._db.close()
-
-
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a database whose commits are on the disk when they return.
-
-    Parameters
-    ----------
-    path
-        Its file; made where it is not there.
-    mode
-        "WAL", held by this process alone, or "DELETE", shared with others.
-
-    """
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    if mode == "WAL":
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    db.execute(f"PRAGMA journal_mode = {mode}")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA trusted_schema = OFF")
-    return db
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about a file into ours, with the way out."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        text = f"{path}: {error}"
-        if code == sqlite3.SQLITE_FULL:
-            raise NoSpaceError(f"{text}: free some space on this disk") from error
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise DamagedError(f"{text}; see streamlearn fsck {path.parent}") from error
-        way_out = "look at the folder and its disk, then start again; what was written is kept"
-        raise StateError(f"{text}: {way_out}") from error
 
 
 def configured(journal: Journal, config: Mapping[str, Any]) -> Mapping[str, Any]:

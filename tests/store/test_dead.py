@@ -1,9 +1,12 @@
 """Dead letters: kept with their reason, bounded, and open to a person while the daemon runs."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamlearn.errors import StateError, UsageError
 from streamlearn.store.dead import DeadLetters, Letter
@@ -76,6 +79,27 @@ def test_a_damaged_letter_is_named(tmp_path: Path) -> None:
         list(one.letters())
     assert one.letter(2) is not None
     one.close()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_gives_no_other_letter(place: float, bit: int, tmp_path: Path) -> None:
+    """Every letter is what was set aside, or the damage is told."""
+    path = tmp_path / "dead.sqlite"
+    path.unlink(missing_ok=True)
+    one = DeadLetters(tmp_path)
+    one.add([letter(seq) for seq in range(9)])
+    one.close()
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    path.write_bytes(data)
+    with suppress(StateError):
+        other = DeadLetters(tmp_path)
+        try:
+            found = [a._replace(id=0, time=9.0) for a in other.letters()]
+        finally:
+            other.close()
+        assert [a for a in found if a not in map(letter, range(9))] == []
 
 
 def test_rows_of_a_letter_can_be_sent_again() -> None:

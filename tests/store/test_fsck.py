@@ -139,3 +139,41 @@ def test_the_verb(state: Path, config_file: Callable[..., Path]) -> None:
         examine(state / "nowhere")
     with Lock(state), pytest.raises(StartError, match="in use"):
         examine(state)
+
+
+def test_damage_in_the_log_is_told_until_it_is_repaired(tmp_path: Path) -> None:
+    """Looking does not use the sign up; repair keeps what lies before, and a copy of all."""
+    journal = Journal(tmp_path, 1 << 30)
+    for number in range(1, 41):
+        journal.append(records(number, 1))
+    main, log = tmp_path / NAME, tmp_path / f"{NAME}-wal"
+    base, whole = main.read_bytes(), bytearray(log.read_bytes())
+    journal.close()
+    whole[len(whole) // 2] ^= 1
+    main.write_bytes(base)
+    log.write_bytes(whole)
+    for _ in range(2):
+        found = by_name(examine(tmp_path))
+        assert not found[log.name].good
+        assert "is damaged" in found[log.name].text
+    examine(tmp_path, repair=True)
+    assert (tmp_path / f"damaged-{log.name}").read_bytes() == whole
+    assert [one.good for one in examine(tmp_path)] == [True]
+    again = Journal(tmp_path, 1 << 30)
+    kept = list(again.after(0))
+    again.close()
+    assert 0 < len(kept) < 40
+    assert kept == records(1, len(kept))
+
+
+def test_a_journal_that_was_cut_keeps_what_comes_before(state: Path) -> None:
+    """A file shorter than it was is read as far as it goes."""
+    path = state / NAME
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 1])
+    assert not by_name(examine(state))[NAME].good
+    examine(state, repair=True)
+    journal = Journal(state, 1 << 30)
+    kept = list(journal.after(journal.first - 1))
+    journal.close()
+    assert kept
+    assert kept == records(kept[0].id, len(kept))

@@ -1,0 +1,129 @@
+"""SQLite as the stores use it: durable commits, errors with a way out, damage told at the start."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from streamlearn.errors import DamagedError, NoSpaceError, StateError
+from streamlearn.store import wal
+
+
+def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connection:
+    """Open a database whose commits are on the disk when they return.
+
+    Parameters
+    ----------
+    path
+        Its file; made where it is not there.
+    mode
+        "WAL", held by this process alone, or "DELETE", shared with others.
+    damaged
+        Read as far as it goes what SQLite would refuse, such as a file shorter than it was.
+
+    """
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    try:
+        if damaged:
+            db.execute("PRAGMA writable_schema = ON")
+        if mode == "WAL":
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute(f"PRAGMA journal_mode = {mode}")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
+    """`connect` with a write-ahead log, where neither the log nor the file is seen to be damaged.
+
+    Without this, damage could leave out the newest commits and nobody would know. Reads the whole
+    file, at about the speed of the disk.
+
+    Parameters
+    ----------
+    path
+        Its file; made where it is not there.
+    mend
+        What to do where it is damaged; `streamlearn fsck` where not given.
+
+    Raises
+    ------
+    DamagedError
+        What is damaged; nothing was changed.
+    StateError
+        It cannot be opened.
+
+    """
+    if damage := wal.fault(log_of(path)):
+        raise DamagedError(f"{damage}; {mend or way_out(path)}")
+    with translated(path, mend):
+        db = connect(path, "WAL")
+        try:
+            (fault,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        except BaseException:
+            db.close()
+            raise
+    if fault != "ok":
+        db.close()
+        raise DamagedError(f"{path}: {fault}; {mend or way_out(path)}")
+    return db
+
+
+def has_tables(db: sqlite3.Connection, *statements: str) -> bool:
+    """Whether the tables that these statements make are there, as they were made."""
+    own = "SELECT sql FROM sqlite_master WHERE sql NOT NULL AND name NOT LIKE 'sqlite_%'"
+    found = db.execute(own).fetchall()
+    return sorted(row[0] for row in found) == sorted(text.strip() for text in statements)
+
+
+def log_of(path: Path) -> Path:
+    """Where SQLite keeps the write-ahead log of a database."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def way_out(path: Path) -> str:
+    """What to do about a damaged file."""
+    return f"see streamlearn fsck {path.parent}"
+
+
+@contextmanager
+def translated(path: Path, mend: str = "") -> Iterator[None]:
+    """Turn SQLite's errors about a file into ours, with the way out; see `connect_sound`."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        # SQLite's own message holds what it found.
+        raise DamagedError(f"{path}: {error.object!r}; {mend or way_out(path)}") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        text = f"{path}: {error}"
+        if code == sqlite3.SQLITE_FULL:
+            raise NoSpaceError(f"{text}: free some space on this disk") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedError(f"{text}; {mend or way_out(path)}") from error
+        again = "look at the folder and its disk, then start again; what was written is kept"
+        raise StateError(f"{text}: {again}") from error
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is executed within, or nothing; on the disk at the end."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # A commit that failed may have rolled back already.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def typed(values: Sequence[Any], *types: type) -> bool:
+    """Whether columns have the types that were written: a damaged file gives any."""
+    return all(isinstance(value, kind) for value, kind in zip(values, types, strict=True))
