@@ -12,6 +12,7 @@ armed: Final[dict[str, Callable[[], None]]] = {}
 
 POINTS: Final = (
     "journal.before_write",
+    "journal.after_write",
     "journal.before_commit",
     "journal.after_commit",
     "router.before_ack",
@@ -20,7 +21,9 @@ POINTS: Final = (
     "checkpoint.after_copy",
     "checkpoint.before_fsync",
     "checkpoint.after_fsync",
+    "checkpoint.before_rename",
     "checkpoint.after_rename",
+    "checkpoint.after_folder_fsync",
     "journal.before_trim",
     "journal.after_trim",
 )

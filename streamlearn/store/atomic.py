@@ -96,9 +96,11 @@ def new_folder(path: Path) -> Iterator[Path]:
                 sync(file)
             sync(temporary)
             reach("checkpoint.after_fsync")
+            reach("checkpoint.before_rename")
             temporary.rename(path)
-            sync(path.parent)
             reach("checkpoint.after_rename")
+            sync(path.parent)
+            reach("checkpoint.after_folder_fsync")
         except BaseException:
             # What cannot be removed now bears the temporary name: the next sweep finds it.
             shutil.rmtree(temporary, ignore_errors=True)

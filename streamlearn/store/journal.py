@@ -229,6 +229,7 @@ class Journal:
         try:
             with translated(self.path), transaction(self._db):
                 self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                reach("journal.after_write")
                 reach("journal.before_commit")
         except StateError:
             self.failures += 1
