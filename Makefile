@@ -108,8 +108,13 @@ reference: $(VENV)/.dev ## configs/reference.toml anew, from the settings' own h
 tables: $(VENV)/.dev ## the tables of README and docs anew, from docs/results
 	$(BIN)/python tools/tables.py
 
-faults: $(VENV)/.dev ## kill -9 at every named point for every rule and 200 times at random, into docs/results (ARGS='hebbian')
+faults: $(VENV)/.dev ## kill -9 at every named point and 200 times at random for every rule, then mishaps, into docs/results (ARGS='hebbian', ARGS=--rest)
 	$(BIN)/python tools/faults.py $(ARGS)
+	$(if $(ARGS),,$(BIN)/python tools/mishaps.py)
+	$(BIN)/python tools/tables.py
+
+mishaps: $(VENV)/.dev ## clocks, stops, cut connections, a failing disk, a bad network, damage, into docs/results (ARGS=clock)
+	$(BIN)/python tools/mishaps.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
 durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and recovery, into docs/results

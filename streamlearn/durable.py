@@ -274,6 +274,7 @@ class Durable:
         board.supply("journal_commit_seconds", lambda: journal.commit_s)
         board.supply("journal_failures_total", lambda: journal.failures)
         board.supply("credit_bytes", credit_bytes)
+        board.supply("hellos_total", lambda: self.places.hellos)
         board.supply("dead_letters_total", lambda: {"kept": dead.added, "dropped": dead.dropped})
         board.supply("recovery_rows", lambda: self.progress.total)
         board.supply("recovery_rows_left", lambda: self.progress.total - self.progress.done)

@@ -9,12 +9,16 @@ as it is there, and `--rest` goes on with those that are not. tests/faults runs 
 """
 
 import argparse
+import os
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,6 +39,10 @@ from streamlearn.wire.control import request
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 120.0
+STUCK_S = 600.0
+"""When a producer that gets no further gives up."""
+LOOK_S = 0.2
+"""How often it is looked how much memory a life takes."""
 
 
 class Ledgers(NamedTuple):
@@ -44,6 +52,8 @@ class Ledgers(NamedTuple):
     acknowledged: int
     learned: int
     kills: int
+    peak_bytes: int = 0
+    """Most memory that any of its lives took."""
 
 
 class End(NamedTuple):
@@ -58,6 +68,8 @@ class End(NamedTuple):
 class Lives:
     """One state folder through several lives of a daemon; whoever dies is started anew.
 
+    What befalls it beside kills is a subclass's business; see tools/mishaps.py.
+
     Parameters
     ----------
     config
@@ -69,6 +81,17 @@ class Lives:
     settings
         More overrides.
 
+    Attributes
+    ----------
+    router
+        Where producers send; what a subclass puts between stands there.
+    codes
+        How a life may end before the last.
+    ended
+        Exit codes of the lives before the last.
+    peak_bytes
+        Most memory that any of them took.
+
     """
 
     def __init__(
@@ -79,7 +102,9 @@ class Lives:
         self.one = DaemonProcess(config, folder, settings)
         self._plain = self.one.command
         self._specs = list(specs)
-        self.kills = 0
+        self.codes = {-signal.SIGKILL}
+        self.ended: list[int] = []
+        self.peak_bytes = 0
         self._ends = False
         self._thread = threading.Thread(target=self._watch, name="watch")
 
@@ -104,13 +129,24 @@ class Lives:
         while not self._ends:
             process = self.one.process
             assert process is not None
-            code = process.wait()
-            if self._ends:
-                return
-            if code != -9:
-                raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
-            self.kills += 1
-            self._start()
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(LOOK_S)
+                if self._ends:
+                    return
+                if code not in self.codes:
+                    raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
+                self.mend()
+                self._start()
+                self.ended.append(code)
+            self.peak_bytes = max(self.peak_bytes, memory_bytes(self.one.pid))
+
+    @property
+    def kills(self) -> int:
+        """Lives that ended before the last."""
+        return len(self.ended)
+
+    def mend(self) -> None:
+        """Put right what ended a life, before the next one begins."""
 
     def kill(self) -> None:
         """Kill the life that is, whatever it does."""
@@ -125,6 +161,14 @@ class Lives:
             raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
         self._thread.join()
         return end_of(self.one.state)
+
+
+def memory_bytes(pid: int) -> int:
+    """What a process holds in memory; 0 where it has ended."""
+    with suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def end_of(state: Path) -> End:
@@ -158,16 +202,20 @@ class Script(NamedTuple):
     """Rows between two checkpoints that are asked for; 0: none."""
     pause_s: float = 0.0
     """After every message, so that a run lasts long enough to be killed often."""
+    waits: bool = False
+    """Whether the last third waits until chaos is over."""
 
 
-def play(script: Script, lives: Lives, spool: Path | None = None) -> tuple[int, int]:
+def play(script: Script, lives: Lives, calm: Callable[[], bool] = lambda: True) -> tuple[int, int]:
     """Send what a script says; rows issued and rows acknowledged at its end."""
     data = load("optdigits").train
     X, y = (np.resize(a, (script.rows, *a.shape[1:])) for a in (data.X, data.y))
-    how: Any = {"ack": True, "spool": spool, "shape": X.shape[1:]}
+    how: Any = {"ack": True, "shape": X.shape[1:], "timeout_s": STUCK_S}
     with Producer(lives.router, "digits", "oracle", **how) as one:
         for begin in range(0, script.rows, script.rows_a_message):
             end = min(begin + script.rows_a_message, script.rows)
+            while script.waits and 3 * end > 2 * script.rows and not calm():
+                time.sleep(0.02)
             one.send(X[begin:end], None if script.label_delay else y[begin:end])
             late = begin - script.label_delay
             if script.label_delay and late >= 0:
@@ -195,20 +243,20 @@ def run(
     specs: Sequence[str] = (),
     chaos: Callable[[Lives, threading.Event], None] | None = None,
     settings: Sequence[str] = (),
+    make: Callable[..., Lives] = Lives,
 ) -> tuple[Ledgers, End]:
-    """Play a script through lives that end at failpoints or by chaos."""
+    """Play a script through lives that end at failpoints or by chaos; what chaos raises, too."""
     folder.mkdir(parents=True)
-    with Lives(config, folder, specs, settings) as lives:
+    with ThreadPoolExecutor(1, "chaos") as pool, make(config, folder, specs, settings) as lives:
         over = threading.Event()
-        killer = threading.Thread(target=chaos or (lambda *_: None), args=(lives, over))
-        killer.start()
+        havoc = pool.submit(chaos or (lambda *_: None), lives, over)
         try:
-            issued, acknowledged = play(script, lives)
+            issued, acknowledged = play(script, lives, havoc.done)
         finally:
             over.set()
-            killer.join()
+        havoc.result()
         end = lives.end()
-    return Ledgers(issued, acknowledged, end.rows, lives.kills), end
+    return Ledgers(issued, acknowledged, end.rows, lives.kills, lives.peak_bytes), end
 
 
 def at_random(seed: int, kills: int) -> Callable[[Lives, threading.Event], None]:

@@ -194,6 +194,13 @@ METRICS: Final = (
         "bytes",
     ),
     Metric(
+        "hellos_total",
+        "counter",
+        "Times a producer of ROUTER said hello for a stream: it is new, or comes back after a lost "
+        "connection. Rising fast, a network or a producer is bad.",
+        "hellos",
+    ),
+    Metric(
         "dead_letters_total",
         "counter",
         "Messages that can never be learned: set aside; dropped, as newer ones needed the room.",

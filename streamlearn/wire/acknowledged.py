@@ -202,10 +202,16 @@ class Places:
     saved
         [stream, producer, next_seq], from a checkpoint and the journal after it.
 
+    Attributes
+    ----------
+    hellos
+        How often somebody began to speak for one of them.
+
     """
 
     def __init__(self, saved: Sequence[Sequence[Any]] = ()) -> None:
         self._places = {(s, p): Place(s, p, next_seq) for s, p, next_seq in saved}
+        self.hellos = 0
 
     def get(self, stream: str, producer: str) -> Place | None:
         """A place that is known."""
@@ -215,6 +221,11 @@ class Places:
         """A new place; whoever calls has seen that there is room for one more."""
         place = self._places[stream, producer] = Place(stream, producer)
         return place
+
+    def greet(self, place: Place, first: int | None) -> None:
+        """Count a hello and take it; see `resume`."""
+        self.hellos += 1
+        resume(place, first)
 
     def spoken_for(self) -> list[Place]:
         """Those for which somebody spoke since the start."""

@@ -30,7 +30,6 @@ from streamlearn.wire.acknowledged import (
     judge,
     numbers,
     reject,
-    resume,
     welcome,
 )
 from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode, encode
@@ -242,7 +241,7 @@ class Router(Source):
         except RejectedError as error:
             self._send(peer, reject(hello.stream, 0, 0, error.reason))
             raise
-        resume(place, hello.first)
+        self._keeps.places.greet(place, hello.first)
         self._batch.welcomes.append((place, hello.id))
         self._batch.due_s = min(self._batch.due_s, self._soon())
 

@@ -191,6 +191,7 @@ def test_several_producers_of_a_stream_number_on_their_own() -> None:
         assert client.hear().next_seq == 3
         other.send(0, 2, "b")
         assert other.hear().next_seq == 2
+        assert keeps.places.hellos == 2
         assert client.hello(producer="b").next_seq == 2
         assert other.hello(producer="a").next_seq == 3
     assert {(e.pair, e.next_seq) for e in keeps.entries} == {
