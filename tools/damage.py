@@ -22,7 +22,7 @@ from streamlearn.learner import Learner, schema_of
 from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import ARRAYS, MANIFEST, Checkpoints
 
-SCRIPT = Script(rows=1260, label_delay=21, checkpoint_every=490, pause_s=0.005, waits=True)
+SCRIPT = Script(rows=1260, label_delay=21, checkpoint_every=490, pause_s=0.02, waits=True)
 """Checkpoints at rows 490 and 980; what is newer is in the journal alone."""
 _EVERY_DAEMON = 8
 """Of so many flipped bits, one meets a whole daemon; the other damages meet recovery alone."""

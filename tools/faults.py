@@ -39,7 +39,7 @@ from streamlearn.wire.control import request
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 120.0
-STUCK_S = 600.0
+STUCK_S = 180.0
 """When a producer that gets no further gives up."""
 LOOK_S = 0.2
 """How often it is looked how much memory a life takes."""
@@ -283,8 +283,8 @@ def _wait(over: threading.Event, until: Callable[[], bool]) -> None:
 
 SHORT = Script(rows=2100, label_delay=21, checkpoint_every=70, pause_s=0.002)
 LONG = Script(rows=70_000, label_delay=21, checkpoint_every=700, pause_s=0.02)
-ROWS_A_KILL = 350
-"""About what is sent between two random kills."""
+ROWS_A_KILL = 600
+"""More than is sent between two random kills, so that rows last."""
 
 STREAM = """
 [stream]

@@ -38,9 +38,12 @@ from havoc import (
 from lossy_link import Link, MissingError, Weather
 from results import kept, update
 
+from streamlearn import precompile
 from streamlearn.bench.process import free_ports
 from streamlearn.bench.report import Row, report
+from streamlearn.config import load as load_config
 from streamlearn.errors import StreamlearnError
+from streamlearn.plan import CATALOGUE
 
 MEMORY_BYTES = 48 << 20
 """What a mishap may cost beside the memory of a run without: queues, allocators that keep."""
@@ -69,6 +72,8 @@ def wrong(found: Found, quiet: Found) -> list[str]:
 
 def undisturbed(config: Path, folder: Path, script: Script) -> Found:
     """Play a script, and nothing befalls."""
+    # A first start compiles, which takes more memory than any mishap.
+    precompile.ensure(load_config(config, CATALOGUE))
     return Found(*run(config, folder, script._replace(pause_s=0.0)))
 
 
@@ -120,7 +125,7 @@ def bad_network(config: Path, folder: Path, script: Script, weather: Weather) ->
         one.wait_ready(PATIENCE_S)
         send = [sys.executable, "-m", "streamlearn", "send", "optdigits", "--to", lives.router]
         send += ["--stream", "digits", "--producer", "oracle", "--ack", "--limit", str(rows)]
-        send += ["--rows", str(script.rows_a_message), "--timeout", str(STUCK_S)]
+        send += ["--rows", str(script.rows_a_message), "--timeout", str(2 * STUCK_S)]
         done = subprocess.run(link.inside(*send), capture_output=True, check=False)
         if done.returncode:
             raise StreamlearnError(f"send: exit code {done.returncode}: {done.stderr!r}")
