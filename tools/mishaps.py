@@ -133,9 +133,9 @@ def bad_network(config: Path, folder: Path, script: Script, weather: Weather) ->
         nothing_amiss(one)
         hellos = figures(one)["hellos_total"]
         end = lives.end()
-    note = f"{link.lost:,} of {link.lost + link.passed:,} packets lost; told by hellos_total"
+    note = f"{link.lost:,} of {link.lost + link.passed:,} packets lost, nothing rejected or missed"
     ledgers = Ledgers(rows, rows, end.rows, lives.kills, lives.peak_bytes)
-    return Found(ledgers, end, f"{note}, {hellos:g}")
+    return Found(ledgers, end, f"{note}; hellos_total {hellos:g}")
 
 
 def is_damaged(config: Path, folder: Path, parts: int, quiet: Found) -> Found:
