@@ -30,7 +30,9 @@ def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connecti
         if mode == "WAL":
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute(f"PRAGMA journal_mode = {mode}")
-        db.execute("PRAGMA synchronous = FULL")
+        # Beside a log FULL is enough. Without one a commit is that the rollback journal is removed,
+        # and FULL does not wait for that: https://www.sqlite.org/pragma.html#pragma_synchronous
+        db.execute(f"PRAGMA synchronous = {'FULL' if mode == 'WAL' else 'EXTRA'}")
         db.execute("PRAGMA trusted_schema = OFF")
     except BaseException:
         db.close()

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from faults import Script
-from power_disk import FATES, SECTOR, Disk, Image
+from power_disk import FATES, SECTOR, Disk, Image, lay
 from power_nursery import Nursery
-from power_runs import After, Faults, Recording, compared, cuts, record
+from power_runs import After, Faults, Recording, compared, cuts, letters, record
 from power_trace import Player, command, wait_written
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -194,3 +194,17 @@ def test_a_folder_is_there_once_it_has_its_name(defect: str, tmp_path: Path) -> 
     )
     found = [image.get("one/a") == b"1" * 600 for image in every_cut(disk_of(tmp_path, (code, "")))]
     assert all(found) == (not defect)
+
+
+@pytest.mark.usefixtures("strace")
+def test_a_dead_letter_is_there_once_it_is_set_aside(tmp_path: Path) -> None:
+    """Its commit is a name that goes away, and that is waited for."""
+    code = (
+        "from streamlearn.store.dead import DeadLetters, Letter\n"
+        "letter = Letter(0, 0.0, 'shape', '', 'p', 7, 1, b's', b'h', b'x')\n"
+        "DeadLetters(folder).add([letter])\n"
+    )
+    for i, image in enumerate(every_cut(disk_of(tmp_path, (code, "")))):
+        (folder := tmp_path / str(i)).mkdir()
+        lay(image, folder)
+        assert letters(folder) == [7]
