@@ -208,3 +208,13 @@ def test_a_dead_letter_is_there_once_it_is_set_aside(tmp_path: Path) -> None:
         (folder := tmp_path / str(i)).mkdir()
         lay(image, folder)
         assert letters(folder) == [7]
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("killed", [0, 1, 2, 3])
+def test_a_state_folder_is_there_with_those_above_it(killed: int, tmp_path: Path) -> None:
+    """Also where whoever made it was killed before its name was on the disk."""
+    code = "from streamlearn.store import atomic; atomic.make_folders(folder / 'a' / 'b')"
+    first = [(code, f"fsync:signal=SIGKILL:when={killed}")] if killed else []
+    disk = disk_of(tmp_path, *first, (code, ""))
+    assert all("a/b" in image for image in every_cut(disk))
