@@ -62,9 +62,12 @@ def acknowledging(
     kind: type[Daemon], config: Path, folder: Path, settings: Sequence[str] = ()
 ) -> tuple[Daemon, str]:
     """A daemon that acknowledges rows and saves when asked, and where it takes them."""
-    router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
-    settings = (f"ingest.router={router}", "store.checkpoint_every_s=0", *settings)
-    return kind(config, folder, settings), router
+    while True:
+        router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
+        more = (f"ingest.router={router}", "store.checkpoint_every_s=0", *settings)
+        one = kind(config, folder, more)
+        if router not in (one.pull, one.publish, one.control, f"tcp://{one.observe}"):
+            return one, router
 
 
 class Lives:

@@ -49,6 +49,13 @@ BRIEF = SCRIPT._replace(rows=420)
 KILLED = "signal=SIGKILL"
 
 
+def configured(folder: Path) -> Path:
+    """Write the configuration of a small learner."""
+    path = folder / "hebbian.toml"
+    path.write_text(STREAM.format(rule="hebbian", options=OPTIONS["hebbian"]), encoding="utf-8")
+    return path
+
+
 class Tally(NamedTuple):
     """What came of some tries."""
 
@@ -222,10 +229,7 @@ def main() -> int:
         if chosen.name and name not in chosen.name:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            config = Path(folder) / "hebbian.toml"
-            config.write_text(
-                STREAM.format(rule="hebbian", options=OPTIONS["hebbian"]), encoding="utf-8"
-            )
+            config = configured(Path(folder))
             with Nursery(config) as nursery:
                 rows = case(Bench(Path(folder), nursery, config))
         for row in rows:

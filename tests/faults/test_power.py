@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pytest
 from faults import Script
+from power import Bench, configured
 from power_disk import FATES, SECTOR, Disk, Image, lay
 from power_nursery import Nursery
-from power_runs import After, Faults, Recording, compared, cuts, letters, record
+from power_runs import Faults, compared, cuts, letters
 from power_trace import Player, command, wait_written
 
+from streamlearn.client.spool import Spool
+from streamlearn.store.journal import Journal
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-SETTINGS = ("journal.commit_ms=0", "pipeline.threads=2")
 SCRIPT = Script(rows=210, label_delay=21, checkpoint_every=70, pause_s=0.002, refused_every=10)
 
 
@@ -107,50 +110,38 @@ def test_a_write_while_fsync_waits_is_not_covered_by_it() -> None:
 # The daemon.
 
 
-@pytest.fixture
-def nursery(digits_file: Path) -> Iterator[Nursery]:
-    """Where daemons come from."""
-    with Nursery(digits_file) as one:
-        yield one
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A small learner of digits, and what it comes to undisturbed."""
+    if not may_trace():
+        pytest.skip("needs strace and the right to use it")
+    folder = tmp_path_factory.mktemp("power")
+    config = configured(folder)
+    with Nursery(config) as nursery:
+        yield Bench(folder, nursery, config)
 
 
-def gone_wrong(
-    config: Path, nursery: Nursery, recording: Recording, good: Recording, folder: Path, count: int
-) -> list[str]:
-    """What differs after power cuts of a recording."""
-    living = After(config, SCRIPT, SETTINGS, good.outcome, nursery)
-    return [
-        f"{cut.fate}, {cut.where}: {lines}"
-        for cut in cuts(recording, count, 1)
-        if (lines := living.differences(cut, folder / "life"))
-    ]
+def test_a_power_cut_at_any_call_changes_nothing(bench: Bench) -> None:
+    """What was acknowledged is learned once; digest, figures, dead letters as undisturbed."""
+    tally = bench.live_on(SCRIPT, cuts(bench.undisturbed(SCRIPT), 7, 1))
+    assert tally.tried >= 5
+    assert tally.wrong == []
 
 
-@pytest.mark.usefixtures("strace")
-def test_power_cuts_change_nothing_and_a_broken_daemon_is_found(
-    digits_file: Path, nursery: Nursery, tmp_path: Path
-) -> None:
-    """Cut anywhere, it ends as undisturbed; one that does not wait for the disk does not."""
-    good = record(digits_file, tmp_path / "good", SCRIPT, (), SETTINGS)
-    assert gone_wrong(digits_file, nursery, good, good, tmp_path, 8) == []
-    broken = Faults(defect="lax_journal")
-    bad = record(digits_file, tmp_path / "bad", SCRIPT, [broken], SETTINGS)
-    assert compared(bad.outcome, good.outcome) == []
-    assert gone_wrong(digits_file, nursery, bad, good, tmp_path, 8)
+def test_a_daemon_that_does_not_wait_for_the_disk_is_found(bench: Bench) -> None:
+    """Its undisturbed end is the same; only power cuts tell, or the layer is blind."""
+    bad = bench.record(SCRIPT, Faults(defect="lax_journal"))
+    assert compared(bad.outcome, bench.undisturbed(SCRIPT).outcome) == []
+    assert bench.live_on(SCRIPT, cuts(bad, 5, 1)).wrong
 
 
-@pytest.mark.usefixtures("strace")
-def test_a_failed_fsync_stops_it_and_nothing_is_acknowledged_on_a_second_try(
-    digits_file: Path, nursery: Nursery, tmp_path: Path
-) -> None:
+def test_a_failed_fsync_stops_it_and_nothing_is_acknowledged_on_a_second_try(bench: Bench) -> None:
     """It says why, goes on when started again, and ends as undisturbed, also after a power cut."""
-    good = record(digits_file, tmp_path / "good", SCRIPT, (), SETTINGS)
-    fails = Faults(("inject=fdatasync:error=EIO:when=9",))
-    bad = record(digits_file, tmp_path / "bad", SCRIPT, [fails], SETTINGS)
+    bad = bench.record(SCRIPT, Faults(("inject=fdatasync:error=EIO:when=9",)))
     assert bad.ended == [1]
-    assert "journal.sqlite: disk I/O error" in bad.said
-    assert compared(bad.outcome, good.outcome) == []
-    assert gone_wrong(digits_file, nursery, bad, good, tmp_path, 6) == []
+    assert "sqlite: disk I/O error" in bad.said
+    assert compared(bad.outcome, bench.undisturbed(SCRIPT).outcome) == []
+    assert bench.live_on(SCRIPT, cuts(bad, 5, 1)).wrong == []
 
 
 # Parts of it.
@@ -170,7 +161,7 @@ def disk_of(place: Path, *lives: tuple[str, str]) -> Disk:
         python = [sys.executable, "-c", begin + code]
         done = subprocess.run([*command(log, inject), *python], check=False, timeout=60)
         wait_written(log)
-        assert done.returncode == (-9 if fault else 0)
+        assert done.returncode == (-9 if "SIGKILL" in fault else bool(fault))
         for _ in player.play(log):
             pass
     player.check()
@@ -218,3 +209,49 @@ def test_a_state_folder_is_there_with_those_above_it(killed: int, tmp_path: Path
     first = [(code, f"fsync:signal=SIGKILL:when={killed}")] if killed else []
     disk = disk_of(tmp_path, *first, (code, ""))
     assert all("a/b" in image for image in every_cut(disk))
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("fault", ["signal=SIGKILL", "error=EIO"])
+def test_what_a_journal_gives_is_on_the_disk(fault: str, tmp_path: Path) -> None:
+    """After a kill before fsync, or an fsync that fails, its log reads well from memory alone."""
+    writes = (
+        "import os; from streamlearn.store.journal import Journal, Record\n"
+        "journal = Journal(folder, 1 << 20)\n"
+        "journal.append([Record(1, 0, 2, b's', b'h', b'x')])\n"
+        "try: journal.append([Record(2, 0, 2, b's', b'h', b'x')])\n"
+        "finally: os._exit(1)\n"
+    )
+    reads = (
+        "import os; from streamlearn.store.journal import Journal\n"
+        "os._exit(Journal(folder, 1 << 20).last - 2)  # not closed, which would copy the log\n"
+    )
+    disk = disk_of(tmp_path, (writes, f"fdatasync:{fault}:when=9"), (reads, ""))
+    for i, image in enumerate(every_cut(disk)):
+        (folder := tmp_path / str(i)).mkdir()
+        lay(image, folder)
+        journal = Journal(folder, 1 << 20)
+        assert journal.last == 2
+        journal.close()
+
+
+@pytest.mark.usefixtures("strace")
+def test_a_spool_has_what_was_put_in(tmp_path: Path) -> None:
+    """Also where the producer was killed while it did, and another one found it there."""
+    adds = (
+        "from streamlearn.client.spool import Spool\n"
+        "Spool(folder / 'spool', 'p').add('s', 0, 2, (b's', b'h', b'x'))\n"
+    )
+    reads = (
+        "import os; from streamlearn.client.spool import Spool\n"
+        "os._exit(Spool(folder / 'spool', 'p').next_seqs()['s'] - 2)\n"
+    )
+    once = disk_of(tmp_path / "once", (adds + "import os; os._exit(0)\n", ""))
+    killed = disk_of(tmp_path / "killed", (adds, "fdatasync:signal=SIGKILL:when=8"), (reads, ""))
+    for i, image in enumerate([*every_cut(once), *every_cut(killed)]):
+        (folder := tmp_path / str(i)).mkdir()
+        lay(image, folder)
+        spool = Spool(folder / "spool", "p")
+        assert spool.next_seqs() == {"s": 2}
+        assert [parcel.rows for _, parcel in spool.parcels()] == [2]
+        spool.close()
