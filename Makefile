@@ -112,6 +112,10 @@ faults: $(VENV)/.dev ## kill -9 at every named point for every rule and 200 time
 	$(BIN)/python tools/faults.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
+power: $(VENV)/.dev ## power cuts after any call, calls that fail with EIO and ENOSPC, into docs/results; needs strace
+	$(BIN)/python tools/power.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
 durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and recovery, into docs/results
 	$(BIN)/python tools/durability.py $(ARGS)
 	$(BIN)/python tools/tables.py

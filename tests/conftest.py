@@ -69,6 +69,7 @@ DAEMON = (
     "test_disk",
     "test_faults",
     "test_infomax_added",
+    "test_power",
     "test_rubbish_daemon",
     "test_security",
     "test_security_ack",

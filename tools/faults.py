@@ -14,11 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from results import update
@@ -35,6 +35,9 @@ from streamlearn.wire.control import request
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 120.0
+Daemon = TypeVar("Daemon", bound=DaemonProcess)
+NO_CLASS = 99
+"""A label that no stream of ten classes takes."""
 
 
 class Ledgers(NamedTuple):
@@ -55,6 +58,18 @@ class End(NamedTuple):
     """Figures, kept rows and windows, by name."""
 
 
+def acknowledging(
+    kind: type[Daemon], config: Path, folder: Path, settings: Sequence[str] = ()
+) -> tuple[Daemon, str]:
+    """A daemon that acknowledges rows and saves when asked, and where it takes them."""
+    while True:
+        router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
+        more = (f"ingest.router={router}", "store.checkpoint_every_s=0", *settings)
+        one = kind(config, folder, more)
+        if router not in (one.pull, one.publish, one.control, f"tcp://{one.observe}"):
+            return one, router
+
+
 class Lives:
     """One state folder through several lives of a daemon; whoever dies is started anew.
 
@@ -71,15 +86,17 @@ class Lives:
 
     """
 
+    codes = (-9,)
+    """Exit codes of lives that are followed by another."""
+
     def __init__(
         self, config: Path, folder: Path, specs: Sequence[str] = (), settings: Sequence[str] = ()
     ) -> None:
-        self.router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
-        settings = (f"ingest.router={self.router}", "store.checkpoint_every_s=0", *settings)
-        self.one = DaemonProcess(config, folder, settings)
+        self.one, self.router = acknowledging(DaemonProcess, config, folder, settings)
         self._plain = self.one.command
         self._specs = list(specs)
         self.kills = 0
+        self.ended: list[int] = []
         self._ends = False
         self._thread = threading.Thread(target=self._watch, name="watch")
 
@@ -94,11 +111,15 @@ class Lives:
         self._thread.join()
 
     def _start(self) -> None:
-        self.one.command = self._plain
-        if self._specs:
-            armed = [sys.executable, str(HERE / "armed.py"), self._specs.pop(0)]
-            self.one.command = [*armed, *self._plain[self._plain.index("run") :]]
+        self.one.command = self._next_command()
         self.one.start()
+
+    def _next_command(self) -> list[str]:
+        """What the next life runs."""
+        if not self._specs:
+            return self._plain
+        armed = [sys.executable, str(HERE / "armed.py"), self._specs.pop(0)]
+        return [*armed, *self._plain[self._plain.index("run") :]]
 
     def _watch(self) -> None:
         while not self._ends:
@@ -107,9 +128,10 @@ class Lives:
             code = process.wait()
             if self._ends:
                 return
-            if code != -9:
+            if code not in self.codes:
                 raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
             self.kills += 1
+            self.ended.append(code)
             self._start()
 
     def kill(self) -> None:
@@ -158,34 +180,70 @@ class Script(NamedTuple):
     """Rows between two checkpoints that are asked for; 0: none."""
     pause_s: float = 0.0
     """After every message, so that a run lasts long enough to be killed often."""
+    refused_every: int = 0
+    """Every so manieth message has a class that there is none of, and is set aside; 0: none."""
+
+    def messages(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Begin and end of every message from a row on."""
+        for begin in range(first, self.rows, self.rows_a_message):
+            yield begin, min(begin + self.rows_a_message, self.rows)
+
+    def is_refused(self, begin: int) -> bool:
+        """Whether the message that begins so can never be learned."""
+        every = self.rows_a_message * self.refused_every
+        return bool(every) and begin % every == 0
+
+    def is_due(self, begin: int, end: int) -> bool:
+        """Whether a checkpoint is asked for after a message."""
+        every = self.checkpoint_every
+        return bool(every) and begin // every != end // every
 
 
-def play(script: Script, lives: Lives, spool: Path | None = None) -> tuple[int, int]:
-    """Send what a script says; rows issued and rows acknowledged at its end."""
+def play(
+    script: Script,
+    router: str,
+    control: str,
+    spool: Path | None = None,
+    timeout_s: float | None = None,
+) -> tuple[int, int]:
+    """Send what a script says, from the row on that comes next of this producer.
+
+    Returns
+    -------
+    tuple of int
+        Rows issued and rows acknowledged at its end.
+
+    """
     data = load("optdigits").train
     X, y = (np.resize(a, (script.rows, *a.shape[1:])) for a in (data.X, data.y))
-    how: Any = {"ack": True, "spool": spool, "shape": X.shape[1:]}
-    with Producer(lives.router, "digits", "oracle", **how) as one:
-        for begin in range(0, script.rows, script.rows_a_message):
-            end = min(begin + script.rows_a_message, script.rows)
-            one.send(X[begin:end], None if script.label_delay else y[begin:end])
-            late = begin - script.label_delay
-            if script.label_delay and late >= 0:
-                one.label(late, y[late : late + script.rows_a_message])
-            if (
-                script.checkpoint_every
-                and begin // script.checkpoint_every != end // script.checkpoint_every
-            ):
-                _checkpoint(lives)
+    how: Any = {"ack": True, "spool": spool, "shape": X.shape[1:], "timeout_s": timeout_s}
+    with Producer(router, "digits", "oracle", **how) as one:
+        # The rows before are there, the label behind the last of them may not be.
+        _label(script, one, one.seq - script.rows_a_message, y)
+        for begin, end in script.messages(one.seq):
+            if script.is_refused(begin):
+                one.send(X[begin:end], np.full(end - begin, NO_CLASS))
+            else:
+                one.send(X[begin:end], None if script.label_delay else y[begin:end])
+            _label(script, one, begin, y)
+            if script.is_due(begin, end):
+                _checkpoint(control)
             time.sleep(script.pause_s)
         one.flush()
         return one.seq, one.durable_seq
 
 
-def _checkpoint(lives: Lives) -> None:
+def _label(script: Script, one: Producer, begin: int, y: np.ndarray) -> None:
+    """Send the labels that come behind the rows from `begin` on."""
+    late = begin - script.label_delay
+    if script.label_delay and late >= 0:
+        one.label(late, y[late : late + script.rows_a_message])
+
+
+def _checkpoint(control: str) -> None:
     """Ask for a checkpoint; a daemon that dies meanwhile answers nothing."""
     with suppress(StreamlearnError):
-        request(lives.one.control, "checkpoint", timeout_s=5.0)
+        request(control, "checkpoint", timeout_s=5.0)
 
 
 def run(
@@ -203,7 +261,7 @@ def run(
         killer = threading.Thread(target=chaos or (lambda *_: None), args=(lives, over))
         killer.start()
         try:
-            issued, acknowledged = play(script, lives)
+            issued, acknowledged = play(script, lives.router, lives.one.control)
         finally:
             over.set()
             killer.join()
