@@ -117,6 +117,10 @@ mishaps: $(VENV)/.dev ## clocks, stops, cut connections, a failing disk, a bad n
 	$(BIN)/python tools/mishaps.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
+power: $(VENV)/.dev ## power cuts after any call, calls that fail with EIO and ENOSPC, into docs/results; needs strace
+	$(BIN)/python tools/power.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
 durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and recovery, into docs/results
 	$(BIN)/python tools/durability.py $(ARGS)
 	$(BIN)/python tools/tables.py

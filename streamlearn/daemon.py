@@ -322,9 +322,7 @@ class Daemon:
         self.saver.write(snapshot)
         if self.durable:
             self.durable.saved(self.config.store.keep)
-            trim = partial(self.durable.trim, self.saver.read_back())
-            while self.ingest.call(trim).result(_SNAPSHOT_S):
-                log.debug("the journal is long")
+            self.durable.trim(self.saver.read_back())
         return snapshot
 
     def _begin_snapshot(self) -> Pending:

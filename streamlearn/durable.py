@@ -1,11 +1,14 @@
 """What outlives a crash beside the checkpoints: the journal, dead letters, and how far we are.
 
-The ingest thread uses it while rows come in, the main thread before and after that.
+The ingest thread uses it while rows come in, the main thread before and after that. From the end of
+recovery on everything is written on one thread of its own, so that nobody waits for the disk who
+has other things to do.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,8 +31,8 @@ from streamlearn.store.journal import (
 )
 from streamlearn.store.manifest import Manifest
 from streamlearn.wire.acknowledged import Places, numbers
+from streamlearn.wire.batch import Entry, Limits, Refused
 from streamlearn.wire.message import Label, Sample, Schema, decode
-from streamlearn.wire.router import Entry, Limits, Refused
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +84,8 @@ class Durable:
         self._id, self._part = 0, 0
         self._next: dict[tuple[str, str], int] = {}
         self._saved_bytes = 0
+        self._writer = ThreadPoolExecutor(1, "journal")
+        self._writing: Future[None] | None = None
 
     @staticmethod
     def wanted(config: Config) -> bool:
@@ -190,22 +195,30 @@ class Durable:
     def dream(self, intake: Intake, rows: int, quiet_s: float) -> None:
         """Let the learner dream, if the stream was quiet for so long, and write down that it did.
 
-        Ingest thread. While something durable waits to be learned the stream is not quiet.
+        Ingest thread. While something is written or waits to be learned the stream is not quiet.
         """
+        if self._writing is not None and not self._writing.done():
+            return
         if self._id != self.journal.last or not (done := intake.dream(rows, quiet_s)):
             return
         number = self.journal.last + 1
-        self.journal.append([Record(number, DREAM, 0, b"", b"%d" % done, b"")])
+        record = Record(number, DREAM, 0, b"", b"%d" % done, b"")
+        self._writer.submit(self.journal.append, [record]).result()
         self._id, self._part = number, 0
 
     def _note(self, number: int, pair: tuple[str, str], next_seq: int) -> None:
         self._id, self._part = number, 0
         self._next[pair] = next_seq
 
-    # What the socket needs; see `streamlearn.wire.router.Keeps`.
+    # What the socket needs; see `streamlearn.wire.batch.Keeps`.
 
-    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
-        """Make a batch durable: dead letters first, as they may come twice, then the journal."""
+    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> "Future[None]":
+        """Make a batch durable; one at a time."""
+        self._writing = self._writer.submit(self._append, entries, refused)
+        return self._writing
+
+    def _append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
+        """Dead letters first, as they may come twice, then the journal."""
         first = self.journal.last + 1
         records = [
             Record(
@@ -255,11 +268,15 @@ class Durable:
         """Note that a checkpoint was written."""
         self._keep, self._saved_bytes = keep, self.journal.size_bytes
 
-    def trim(self, manifests: Sequence[Manifest]) -> bool:
-        """Remove what all of the kept checkpoints have; whether there is more to remove."""
+    def trim(self, manifests: Sequence[Manifest]) -> None:
+        """Remove what all of the kept checkpoints have; rows go on coming in meanwhile."""
         if len(manifests) < min(_LEAST_COVERED, self._keep):
-            return False
+            return
         covered = min(manifest.meta.get("journal", {}).get("id", 0) for manifest in manifests)
+        while self._writer.submit(self._trim, covered).result():
+            log.debug("the journal is long")
+
+    def _trim(self, covered: int) -> bool:
         before = self.journal.size_bytes
         more = self.journal.trim(covered)
         self._saved_bytes -= before - self.journal.size_bytes
@@ -280,7 +297,8 @@ class Durable:
         board.supply("recovery_rows_left", lambda: self.progress.total - self.progress.done)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files, once what was begun is written."""
+        self._writer.shutdown()
         self.journal.close()
         self.dead.close()
 

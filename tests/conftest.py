@@ -70,6 +70,7 @@ DAEMON = (
     "test_faults",
     "test_infomax_added",
     "test_mishaps",
+    "test_power",
     "test_rubbish_daemon",
     "test_security",
     "test_security_ack",

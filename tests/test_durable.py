@@ -16,8 +16,8 @@ from streamlearn.learner import Learner, schema_of
 from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.manifest import Manifest
+from streamlearn.wire.batch import Entry
 from streamlearn.wire.message import Label, Sample, decode, encode
-from streamlearn.wire.router import Entry
 
 WINDOW = {
     "stream": {"shape": [8, 8], "classes": 10, "live": 2},
@@ -58,7 +58,7 @@ class Life:
         known = {stream: end for stream, _, end in self.durable.mark()["places"]}
         end = message.seq + n if n else known[message.stream]
         entry = Entry(True, n, encode(message), (message.stream, message.producer), end)
-        self.durable.append([entry], [])
+        self.durable.append([entry], []).result()
         read = decode(entry.frames, schema_of(self.learner.config))
         intake, start = self.learner.intake, 0
         n = n or len(message.y)  # type: ignore[arg-type]

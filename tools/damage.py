@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from faults import PATIENCE_S, End, Ledgers, Lives, Script, differences, end_of, play
+from faults import Ledgers, Script, play
 from havoc import figures
+from lives import PATIENCE_S, End, Lives, differences, end_of
 
 from streamlearn.bench.process import DaemonProcess
 from streamlearn.config import learner_part
@@ -60,7 +61,7 @@ def killed(config: Path, folder: Path) -> tuple[tuple[int, int], Path]:
     """Rows issued and acknowledged, and the state of a daemon that was killed after them."""
     folder.mkdir()
     with Lives(config, folder) as lives:
-        counts = play(SCRIPT._replace(pause_s=0.0), lives)
+        counts = play(SCRIPT._replace(pause_s=0.0), lives.router, lives.one.control)
     found = Checkpoints(lives.one.state).names()
     if len(found) != 2:
         raise StreamlearnError(f"two checkpoints were asked for, and there are {found}")

@@ -9,40 +9,33 @@ as it is there, and `--rest` goes on with those that are not. tests/faults runs 
 """
 
 import argparse
-import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
+from lives import End, Lives, differences
 from results import kept, update
 
-from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
 from streamlearn.bench.report import Row, report
 from streamlearn.client import Producer
 from streamlearn.data import load
 from streamlearn.errors import StreamlearnError
 from streamlearn.failpoints import POINTS
 from streamlearn.rules import RULES
-from streamlearn.store.checkpoint import Checkpoints
 from streamlearn.wire.control import request
 
-HERE = Path(__file__).resolve().parent
-PATIENCE_S = 120.0
 STUCK_S = 180.0
 """When a producer that gets no further gives up."""
-LOOK_S = 0.2
-"""How often it is looked how much memory a life takes."""
+NO_CLASS = 99
+"""A label that no stream of ten classes takes."""
 
 
 class Ledgers(NamedTuple):
@@ -54,141 +47,6 @@ class Ledgers(NamedTuple):
     kills: int
     peak_bytes: int = 0
     """Most memory that any of its lives took."""
-
-
-class End(NamedTuple):
-    """How a run ended: equal ends mean that nothing was lost, doubled or changed."""
-
-    rows: int
-    digest: str
-    arrays: dict[str, np.ndarray]
-    """Figures, kept rows and windows, by name."""
-
-
-class Lives:
-    """One state folder through several lives of a daemon; whoever dies is started anew.
-
-    What befalls it beside kills is a subclass's business; see tools/mishaps.py.
-
-    Parameters
-    ----------
-    config
-        What it runs.
-    folder
-        Where its state and log go.
-    specs
-        Failpoints of the first lives, one a life, as `POINT:COUNT`; later ones have none.
-    settings
-        More overrides.
-
-    Attributes
-    ----------
-    router
-        Where producers send; what a subclass puts between stands there.
-    codes
-        How a life may end before the last.
-    ended
-        Exit codes of the lives before the last.
-    peak_bytes
-        Most memory that any of them took.
-
-    """
-
-    def __init__(
-        self, config: Path, folder: Path, specs: Sequence[str] = (), settings: Sequence[str] = ()
-    ) -> None:
-        self.router = f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
-        settings = (f"ingest.router={self.router}", "store.checkpoint_every_s=0", *settings)
-        self.one = DaemonProcess(config, folder, settings)
-        self._plain = self.one.command
-        self._specs = list(specs)
-        self.codes = {-signal.SIGKILL}
-        self.ended: list[int] = []
-        self.peak_bytes = 0
-        self._ends = False
-        self._thread = threading.Thread(target=self._watch, name="watch")
-
-    def __enter__(self) -> Self:
-        self._start()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends = True
-        self.one.kill()
-        self._thread.join()
-
-    def _start(self) -> None:
-        self.one.command = self._plain
-        if self._specs:
-            armed = [sys.executable, str(HERE / "armed.py"), self._specs.pop(0)]
-            self.one.command = [*armed, *self._plain[self._plain.index("run") :]]
-        self.one.start()
-
-    def _watch(self) -> None:
-        while not self._ends:
-            process = self.one.process
-            assert process is not None
-            with suppress(subprocess.TimeoutExpired):
-                code = process.wait(LOOK_S)
-                if self._ends:
-                    return
-                if code not in self.codes:
-                    raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
-                self.mend()
-                self._start()
-                self.ended.append(code)
-            self.peak_bytes = max(self.peak_bytes, memory_bytes(self.one.pid))
-
-    @property
-    def kills(self) -> int:
-        """Lives that ended before the last."""
-        return len(self.ended)
-
-    def mend(self) -> None:
-        """Put right what ended a life, before the next one begins."""
-
-    def kill(self) -> None:
-        """Kill the life that is, whatever it does."""
-        self.one.process.kill()  # type: ignore[union-attr]
-
-    def end(self) -> End:
-        """Stop it in order and read what it left."""
-        self.one.wait_ready(PATIENCE_S)
-        self._ends = True
-        code = self.one.stop(PATIENCE_S)
-        if code != 0:
-            raise StreamlearnError(f"ended with exit code {code}:\n{self.one.said()}")
-        self._thread.join()
-        return end_of(self.one.state)
-
-
-def memory_bytes(pid: int) -> int:
-    """What a process holds in memory; 0 where it has ended."""
-    with suppress(OSError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
-def end_of(state: Path) -> End:
-    """What the newest checkpoint of a folder holds."""
-    store = Checkpoints(state)
-    found = store.read(store.names()[0])
-    kept = ("figures/", "window/", "history/", "again/")
-    arrays = {name: np.array(a) for name, a in found.arrays.items() if name.startswith(kept)}
-    return End(found.rows_learned, found.digest, arrays)
-
-
-def differences(one: End, other: End) -> list[str]:
-    """In what two ends differ; nothing where they are equal to the bit."""
-    lines = [
-        f"{n}: {a} and {b}"
-        for n, a, b in zip(End._fields, one, other, strict=True)
-        if n != "arrays" and a != b
-    ]
-    names = sorted({*one.arrays, *other.arrays})
-    return lines + [n for n in names if one.arrays[n].tobytes() != other.arrays[n].tobytes()]
 
 
 class Script(NamedTuple):
@@ -204,36 +62,75 @@ class Script(NamedTuple):
     """After every message, so that a run lasts long enough to be killed often."""
     waits: bool = False
     """Whether the last third waits until chaos is over."""
+    refused_every: int = 0
+    """Every so manieth message has a class that there is none of, and is set aside; 0: none."""
+
+    def messages(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Begin and end of every message from a row on."""
+        for begin in range(first, self.rows, self.rows_a_message):
+            yield begin, min(begin + self.rows_a_message, self.rows)
+
+    def is_refused(self, begin: int) -> bool:
+        """Whether the message that begins so can never be learned."""
+        every = self.rows_a_message * self.refused_every
+        return bool(every) and begin % every == 0
+
+    def is_due(self, begin: int, end: int) -> bool:
+        """Whether a checkpoint is asked for after a message."""
+        every = self.checkpoint_every
+        return bool(every) and begin // every != end // every
 
 
-def play(script: Script, lives: Lives, calm: Callable[[], bool] = lambda: True) -> tuple[int, int]:
-    """Send what a script says; rows issued and rows acknowledged at its end."""
+def play(
+    script: Script,
+    router: str,
+    control: str,
+    spool: Path | None = None,
+    timeout_s: float | None = None,
+    calm: Callable[[], bool] = lambda: True,
+) -> tuple[int, int]:
+    """Send what a script says, from the row on that comes next of this producer.
+
+    `calm` tells whether chaos is over.
+
+    Returns
+    -------
+    tuple of int
+        Rows issued and rows acknowledged at its end.
+
+    """
     data = load("optdigits").train
     X, y = (np.resize(a, (script.rows, *a.shape[1:])) for a in (data.X, data.y))
-    how: Any = {"ack": True, "shape": X.shape[1:], "timeout_s": STUCK_S}
-    with Producer(lives.router, "digits", "oracle", **how) as one:
-        for begin in range(0, script.rows, script.rows_a_message):
-            end = min(begin + script.rows_a_message, script.rows)
+    how: Any = {"ack": True, "spool": spool, "shape": X.shape[1:], "timeout_s": timeout_s}
+    with Producer(router, "digits", "oracle", **how) as one:
+        # The rows before are there, the label behind the last of them may not be.
+        _label(script, one, one.seq - script.rows_a_message, y)
+        for begin, end in script.messages(one.seq):
             while script.waits and 3 * end > 2 * script.rows and not calm():
                 time.sleep(0.02)
-            one.send(X[begin:end], None if script.label_delay else y[begin:end])
-            late = begin - script.label_delay
-            if script.label_delay and late >= 0:
-                one.label(late, y[late : late + script.rows_a_message])
-            if (
-                script.checkpoint_every
-                and begin // script.checkpoint_every != end // script.checkpoint_every
-            ):
-                _checkpoint(lives)
+            if script.is_refused(begin):
+                one.send(X[begin:end], np.full(end - begin, NO_CLASS))
+            else:
+                one.send(X[begin:end], None if script.label_delay else y[begin:end])
+            _label(script, one, begin, y)
+            if script.is_due(begin, end):
+                _checkpoint(control)
             time.sleep(script.pause_s)
         one.flush()
         return one.seq, one.durable_seq
 
 
-def _checkpoint(lives: Lives) -> None:
+def _label(script: Script, one: Producer, begin: int, y: np.ndarray) -> None:
+    """Send the labels that come behind the rows from `begin` on."""
+    late = begin - script.label_delay
+    if script.label_delay and late >= 0:
+        one.label(late, y[late : late + script.rows_a_message])
+
+
+def _checkpoint(control: str) -> None:
     """Ask for a checkpoint; a daemon that dies meanwhile answers nothing."""
     with suppress(StreamlearnError):
-        request(lives.one.control, "checkpoint", timeout_s=5.0)
+        request(control, "checkpoint", timeout_s=5.0)
 
 
 def run(
@@ -251,7 +148,8 @@ def run(
         over = threading.Event()
         havoc = pool.submit(chaos or (lambda *_: None), lives, over)
         try:
-            issued, acknowledged = play(script, lives, havoc.done)
+            where = (lives.router, lives.one.control)
+            issued, acknowledged = play(script, *where, timeout_s=STUCK_S, calm=havoc.done)
         finally:
             over.set()
         havoc.result()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cutter import Cutter
-from faults import PATIENCE_S, Lives
+from lives import PATIENCE_S, Lives
 from lossy_link import MissingError
 from own_disk import OwnDisk
 
@@ -185,12 +185,13 @@ def cut_off(lives: CutOff, over: threading.Event) -> None:
 class OnDisk(Lives):
     """Lives with their state on a disk of their own."""
 
+    codes = (1,)
+
     def __init__(self, config: Path, folder: Path, specs: Any, settings: Sequence[str]) -> None:
         self.disk = OwnDisk(folder)
         state = self.disk.root / "state"
         super().__init__(config, folder, specs, (*settings, f"store.dir={state}"))
         self.one.state = state
-        self.codes = {1}
         self.said = ""
 
     def __enter__(self) -> Self:

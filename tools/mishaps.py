@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import damage
-from faults import PATIENCE_S, STREAM, STUCK_S, End, Ledgers, Lives, Script, differences, run
+from faults import STREAM, STUCK_S, Ledgers, Script, run
 from havoc import (
     HOUR_S,
     Clocked,
@@ -35,6 +35,7 @@ from havoc import (
     read_only,
     stopped,
 )
+from lives import PATIENCE_S, End, Lives, differences
 from lossy_link import Link, MissingError, Weather
 from results import kept, update
 

@@ -67,8 +67,7 @@ class Spool:
 
     def __init__(self, folder: str | Path, producer: str) -> None:
         folder = Path(folder)
-        with atomic.translated(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        atomic.make_folders(folder)
         self.path = folder / NAME
         self._db = connect_sound(self.path, _MEND)
         try:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -105,6 +105,30 @@ def new_folder(path: Path) -> Iterator[Path]:
             # What cannot be removed now bears the temporary name: the next sweep finds it.
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder where it is not there, and those above it; their names are on the disk.
+
+    Raises
+    ------
+    StateError
+        It cannot be made.
+
+    """
+    with translated(path):
+        path = path.absolute()
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        for one in reversed(missing or [path]):
+            _sync_name(one.parent)
+            one.mkdir(exist_ok=True)
+        _sync_name(path)
+
+
+def _sync_name(path: Path) -> None:
+    """See to it that a folder's name is on the disk: who made it may have been killed before."""
+    with suppress(PermissionError):  # above a folder that was made for us
+        sync(path.parent)
 
 
 def remove_folder(path: Path) -> None:

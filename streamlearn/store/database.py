@@ -1,13 +1,16 @@
 """SQLite as the stores use it: durable commits, errors with a way out, damage told at the start."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from streamlearn.errors import DamagedError, NoSpaceError, StateError
-from streamlearn.store import wal
+from streamlearn.store import atomic, wal
+
+_CHUNK_BYTES: Final = 1 << 20
 
 
 def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connection:
@@ -30,7 +33,9 @@ def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connecti
         if mode == "WAL":
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute(f"PRAGMA journal_mode = {mode}")
-        db.execute("PRAGMA synchronous = FULL")
+        # Beside a log FULL is enough. Without one a commit is that the rollback journal is removed,
+        # and FULL does not wait for that: https://www.sqlite.org/pragma.html#pragma_synchronous
+        db.execute(f"PRAGMA synchronous = {'FULL' if mode == 'WAL' else 'EXTRA'}")
         db.execute("PRAGMA trusted_schema = OFF")
     except BaseException:
         db.close()
@@ -71,7 +76,26 @@ def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
     if fault != "ok":
         db.close()
         raise DamagedError(f"{path}: {fault}; {mend or way_out(path)}")
+    try:
+        _write_anew(log_of(path))
+    except BaseException:
+        db.close()
+        raise
     return db
+
+
+def _write_anew(log: Path) -> None:
+    """Write a log's own bytes over it: it may hold what never came to the disk.
+
+    Whoever wrote it was killed before fsync, or fsync failed, after which Linux takes for written
+    what is only in memory: it reads well, and would be told to be durable. A power cut meanwhile is
+    harmless, as every sector is what it was or what it should be.
+    """
+    with atomic.translated(log), suppress(FileNotFoundError), log.open("r+b") as file:
+        while data := file.read(_CHUNK_BYTES):
+            os.pwrite(file.fileno(), data, file.tell() - len(data))
+        os.fsync(file.fileno())
+        atomic.sync(log.parent)
 
 
 def has_tables(db: sqlite3.Connection, *statements: str) -> bool:

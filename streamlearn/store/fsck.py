@@ -105,6 +105,10 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         yield Finding(log_of(path).name, good=False, text=text + copied)
         if not repair:
             return
+    if covered < 0 and _is_blank(path):
+        # Power went while it was made: nothing was acknowledged yet.
+        yield Finding(path.name, good=True, text="none")
+        return
     found = salvage(path)
     if found.fault and found.last < covered:
         # The newest checkpoint needs only what comes after it.
@@ -120,6 +124,14 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     if repair:
         text += _keep_prefix(folder, found)
     yield Finding(path.name, good=False, text=text)
+
+
+def _is_blank(path: Path) -> bool:
+    try:
+        with _reading(path) as db:
+            return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.Error:
+        return False
 
 
 def _loss(path: Path, found: Salvage, covered: int) -> str:

@@ -36,8 +36,8 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
+            atomic.make_folders(folder)
             with atomic.translated(folder):
-                folder.mkdir(parents=True, exist_ok=True)
                 self._descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except StateError as error:
             raise StartError(f"store.dir: {error}") from error

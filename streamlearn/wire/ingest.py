@@ -20,11 +20,12 @@ import zmq
 from streamlearn.errors import NoAnswerError, StartError
 from streamlearn.options import IngestOptions
 from streamlearn.pipeline.threads import settle
+from streamlearn.wire.batch import Keeps, Limits
 from streamlearn.wire.door import Door
 from streamlearn.wire.endpoint import bind
 from streamlearn.wire.gate import OPEN, Gate
 from streamlearn.wire.message import Schema
-from streamlearn.wire.router import Keeps, Limits, Router
+from streamlearn.wire.router import Router
 from streamlearn.wire.source import Pull, Sink, Socket, Source, Sub
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -98,7 +99,8 @@ class Ingest:
                 self._open_sub()
             if options.router and self._acknowledged:
                 socket = self._socket(zmq.ROUTER)
-                self.router = Router(socket, self._schema, self._sink, *self._acknowledged)
+                keeps, limits = self._acknowledged
+                self.router = Router(socket, self._schema, self._sink, keeps, limits, self._wake)
                 self._sources.append(self.router)
                 self.endpoints["ingest.router"] = bind(socket, "ingest.router", options.router)
             for source in self._sources:
@@ -194,7 +196,7 @@ class Ingest:
                 continue
             if any(source.waits for source in self._sources):
                 self._wait_room()
-            elif not self._arrives(_QUIET_S) and all(s.due_s == math.inf for s in self._sources):
+            elif not self._arrives(_QUIET_S) and not any(s.pending for s in self._sources):
                 return
 
     def _arrives(self, within_s: float) -> bool:

@@ -4,15 +4,17 @@
 
     read → judge → batch → one transaction → deliver in the journal's order → answer
 
-Everything happens on the ingest thread. Rows are durable before they are acknowledged and before
-they are learned. While the disk or the ring has no room nothing more is read, so senders wait.
+While one batch is written, on the journal's thread, the next is read; all else happens on the
+ingest thread. Rows are durable before they are acknowledged and before they are learned. While the
+disk or the ring has no room nothing more is read, so senders wait.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final
 
 from streamlearn.errors import NoSpaceError, RejectedError
 from streamlearn.failpoints import reach
@@ -20,9 +22,7 @@ from streamlearn.wire.acknowledged import (
     GAP,
     LAST_SEQ,
     Hello,
-    Numbers,
     Place,
-    Places,
     ack,
     check_producer,
     credit,
@@ -32,81 +32,13 @@ from streamlearn.wire.acknowledged import (
     reject,
     welcome,
 )
+from streamlearn.wire.batch import Answers, Batch, Entry, Keeps, Limits, Refused
 from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode, encode
 from streamlearn.wire.source import Sink, Socket, Source, receive
 
 _BURST_MESSAGES: Final = 64
 _AGAIN_S: Final = 0.2
 """How long to wait before the disk is asked again whether it has room."""
-
-
-class Entry(NamedTuple):
-    """What goes into the journal: a message, or rows that are settled without being learned."""
-
-    learned: bool
-    rows: int
-    """Rows whose numbers it settles; 0 for labels."""
-    frames: Sequence[bytes]
-    pair: tuple[str, str]
-    """(stream, producer)."""
-    next_seq: int
-    """First row of the pair that comes after it."""
-
-
-class Refused(NamedTuple):
-    """A message to be set aside."""
-
-    which: Numbers
-    error: RejectedError
-    frames: Sequence[bytes]
-
-
-class Keeps(Protocol):
-    """Where batches become durable; see `streamlearn.durable`."""
-
-    places: Places
-    """How far every producer is, with what was taken and is not durable yet."""
-
-    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
-        """Make a batch durable, all or nothing; `NoSpaceError` where it may be tried again."""
-
-    def free_bytes(self) -> int:
-        """What may still be appended."""
-
-    def size_of(self, frames: Sequence[bytes]) -> int:
-        """What a message takes."""
-
-    def delivered(self, entry: Entry, part: int) -> None:
-        """Note that the next entry went to the learner: all of it, or its first `part` rows."""
-
-
-class Limits(NamedTuple):
-    """When a batch is written, and what one client may have on its way."""
-
-    commit_s: float
-    commit_rows: int
-    commit_bytes: int
-    credit_bytes: int
-
-
-class _Batch:
-    """Messages that are written together, and what their senders are told then."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[Entry, Message | None]] = []
-        self.refused: list[Refused] = []
-        self.size_bytes = self.rows = 0
-        self.due_s = math.inf
-        self.moved: dict[int, Place] = {}
-        self.welcomes: list[tuple[Place, int | None]] = []
-        self.rejects: list[tuple[Place, Numbers, str]] = []
-
-    def add(self, entry: Entry, message: Message | None, size_bytes: int, due_s: float) -> None:
-        """Add an entry; the first one sets the time at which the batch is due."""
-        self.entries.append((entry, message))
-        self.size_bytes += size_bytes
-        self.rows += max(1, entry.rows)
-        self.due_s = min(self.due_s, due_s)
 
 
 class Router(Source):
@@ -124,15 +56,26 @@ class Router(Source):
         Makes them durable.
     limits
         See `Limits`.
+    wake
+        Called, from any thread, when a batch was written and the ingest thread has to go on.
 
     """
 
     def __init__(
-        self, socket: Socket, schema: Schema, sink: Sink, keeps: Keeps, limits: Limits
+        self,
+        socket: Socket,
+        schema: Schema,
+        sink: Sink,
+        keeps: Keeps,
+        limits: Limits,
+        wake: Callable[[], None],
     ) -> None:
         super().__init__(socket, schema, sink)
-        self._keeps, self._limits = keeps, limits
-        self._batch = _Batch()
+        self._keeps, self._limits, self._wake = keeps, limits, wake
+        self._batch = Batch()
+        self._closed: tuple[Batch, Answers] | None = None
+        """The batch that is written now, or waits for room on the disk."""
+        self._writing: Future[None] | None = None
         self._again_s = 0.0
         self._backlog: deque[tuple[Entry, Message | None]] = deque()
         self._entry: Entry | None = None
@@ -144,9 +87,21 @@ class Router(Source):
         return self.halfway or bool(self._backlog)
 
     @property
+    def pending(self) -> bool:
+        """Whether something was taken in and is not answered yet."""
+        return self._closed is not None or self._batch.due_s != math.inf
+
+    @property
     def due_s(self) -> float:
         """When to be called next though nothing comes, by the monotonic clock."""
-        return max(self._batch.due_s, self._again_s)
+        if self._writing is not None:
+            return math.inf
+        return max(self._next.due_s, self._again_s)
+
+    @property
+    def _next(self) -> Batch:
+        """What is written next."""
+        return self._closed[0] if self._closed else self._batch
 
     @property
     def credit_bytes(self) -> int:
@@ -159,10 +114,13 @@ class Router(Source):
 
     def turn(self, *, paused: bool) -> bool:
         """Read, write, deliver and answer what can be; whether it may have more to read."""
+        self._written()
         self._learn(paused=paused)
         more = self._read() if not paused else False
-        if time.monotonic() >= self.due_s or (self._is_full() and not self._again_s):
+        full = self._is_full() and self._writing is None and not self._again_s
+        if full or time.monotonic() >= self.due_s:
             self._commit()
+            self._written()
             self._learn(paused=paused)
         self._tell_credit()
         return more and self._takes()
@@ -177,8 +135,7 @@ class Router(Source):
 
     def _is_full(self) -> bool:
         batch, limits = self._batch, self._limits
-        rows = batch.rows + len(batch.welcomes)
-        return batch.size_bytes >= limits.commit_bytes or rows >= limits.commit_rows
+        return batch.size_bytes >= limits.commit_bytes or batch.counts >= limits.commit_rows
 
     def _read(self) -> bool:
         for _ in range(_BURST_MESSAGES):
@@ -311,39 +268,53 @@ class Router(Source):
     # Write, answer, deliver.
 
     def _commit(self) -> None:
-        """Make the batch durable and answer; where there is no room it stays as it is."""
-        batch = self._batch
+        """Begin to write; where there is no room the batch stays as it is, and is tried again."""
+        batch = self._next
         if batch.due_s == math.inf or not self._has_room(batch):
             return
+        if self._closed is None:
+            self._closed, self._batch = (batch, batch.answers()), Batch()
+        if batch.entries:
+            entries = [entry for entry, _ in batch.entries]
+            self._writing = self._keeps.append(entries, batch.refused)
+            self._writing.add_done_callback(lambda _: self._wake())
+
+    def _written(self) -> None:
+        """Once the batch is durable, let it be learned and answer."""
+        if self._closed is None or (self._writing is not None and not self._writing.done()):
+            return
+        batch, answers = self._closed
         try:
             if batch.entries:
-                self._keeps.append([entry for entry, _ in batch.entries], batch.refused)
+                if self._writing is None:
+                    return  # it waits for room
+                self._writing.result()
         except NoSpaceError:
             self._again_s = time.monotonic() + _AGAIN_S
             return
-        self._batch, self._again_s = _Batch(), 0.0
+        finally:
+            self._writing = None
+        self._closed, self._again_s = None, 0.0
         self._backlog.extend(batch.entries)
         reach("router.before_ack")
-        self._answer(batch)
+        self._answer(answers)
         reach("router.after_ack")
 
-    def _has_room(self, batch: _Batch) -> bool:
+    def _has_room(self, batch: Batch) -> bool:
         if batch.size_bytes <= self._keeps.free_bytes():
             return True
         self._again_s = time.monotonic() + _AGAIN_S
         return False
 
-    def _answer(self, batch: _Batch) -> None:
-        for place, which, reason in batch.rejects:
+    def _answer(self, answers: Answers) -> None:
+        for place, which, reason in answers.rejects:
             self._send(place.peer, reject(place.stream, which.seq, which.n, reason))
-        welcomed = {id(place) for place, _ in batch.welcomes}
         now = self._now_credit()
-        for key, place in batch.moved.items():
-            if key not in welcomed:
-                self._send(place.peer, ack(place.stream, place.next_seq, now))
-                place.told = now
-        for place, number in batch.welcomes:
-            self._send(place.peer, welcome(place.stream, place.next_seq, now, number))
+        for place, next_seq in answers.acks:
+            self._send(place.peer, ack(place.stream, next_seq, now))
+            place.told = now
+        for place, next_seq, number in answers.welcomes:
+            self._send(place.peer, welcome(place.stream, next_seq, now, number))
             place.told = now
 
     def _now_credit(self) -> int:
@@ -363,8 +334,9 @@ class Router(Source):
                 place.told = now
 
     def _pending(self, place: Place) -> bool:
-        """Whether rows of it are taken and not durable: `next_seq` must not be told yet."""
-        return id(place) in self._batch.moved
+        """Whether it is about to be told: its rows are taken, and not durable."""
+        closed = self._closed is not None and self._closed[0].concerns(place)
+        return closed or self._batch.concerns(place)
 
     def _send(self, peer: bytes | None, answer: bytes) -> None:
         """Answer a peer; one that is gone, or reads nothing, loses it and asks again by a hello."""

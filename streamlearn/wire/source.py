@@ -76,6 +76,11 @@ class Source:
         return self.halfway
 
     @property
+    def pending(self) -> bool:
+        """Whether something was taken in and is not answered yet."""
+        return False
+
+    @property
     def due_s(self) -> float:
         """When it wants its turn though nothing comes, by the monotonic clock."""
         return math.inf

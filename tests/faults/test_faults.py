@@ -5,7 +5,8 @@ The long version is tools/faults.py.
 
 from pathlib import Path
 
-from faults import Script, at_random, differences, run
+from faults import Script, at_random, run
+from lives import differences
 
 from streamlearn.failpoints import POINTS
 

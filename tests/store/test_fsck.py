@@ -177,3 +177,12 @@ def test_a_journal_that_was_cut_keeps_what_comes_before(state: Path) -> None:
     journal.close()
     assert kept
     assert kept == records(kept[0].id, len(kept))
+
+
+def test_a_journal_that_was_being_made_is_good(state: Path, tmp_path: Path) -> None:
+    """Power went before it had a table; once a checkpoint knows of its records, that is damage."""
+    (young := tmp_path / "young").mkdir()
+    for folder in (young, state):
+        (folder / NAME).write_bytes(b"")
+    assert by_name(examine(young))[NAME] == Finding(NAME, good=True, text="none")
+    assert not by_name(examine(state))[NAME].good

@@ -10,9 +10,9 @@ import zmq
 
 from streamlearn.errors import RejectedError
 from streamlearn.options import IngestOptions
+from streamlearn.wire.batch import Keeps, Limits
 from streamlearn.wire.ingest import Ingest
 from streamlearn.wire.message import Heartbeat, Label, Sample, Schema
-from streamlearn.wire.router import Keeps, Limits
 
 DEADLINE_S = 20.0
 

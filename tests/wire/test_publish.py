@@ -36,7 +36,7 @@ def head(seq: int = 0, stream: str = "cam0") -> SimpleNamespace:
 def publisher() -> Iterator[Publisher]:
     """One that is open and has a short queue."""
     with zmq.Context() as context:
-        one = Publisher(context, PublishOptions(bind=ANY, queue_messages=10))
+        one = Publisher(context, PublishOptions(bind=ANY, queue_messages=20))
         one.open()
         yield one
         one.close()
@@ -127,7 +127,8 @@ def test_a_slow_subscriber_hurts_only_itself(publisher: Publisher) -> None:
         thread.start()
         for i in range(200):
             publisher.prediction(head(i * 64), y, y, scores)
-            until(lambda i=i: len(got) > i - 5, "the quick one")  # type: ignore[misc]
+            # libzmq counts its queue of 20 down by tens, and looks each millisecond.
+            until(lambda i=i: len(got) > i - 3, "the quick one")  # type: ignore[misc]
         thread.join()
         assert quick.missed == 0
     assert got == list(range(200))

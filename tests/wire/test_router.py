@@ -1,112 +1,19 @@
 """ROUTER over real sockets: what is answered when, and what nobody can do to it."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import msgspec
 import numpy as np
 import pytest
-import zmq
-from wire.recorder import DEADLINE_S, Recorder, reading, until
+from wire.recorder import Recorder, until
+from wire.routing import LIMITS, SCHEMA, Memory, routing
 from wire.rubbish import messages
 
-from streamlearn.errors import NoSpaceError
-from streamlearn.options import IngestOptions
 from streamlearn.wire.acknowledged import (
     LAST_SEQ,
     Answer,
-    Hello,
-    Places,
-    decode_answer,
-    encode_hello,
 )
-from streamlearn.wire.message import Heartbeat, Label, Sample, Schema, encode
-from streamlearn.wire.router import Entry, Limits, Refused
-
-ANY = "tcp://127.0.0.1:0"
-SCHEMA = Schema(shape=(2,), dtype="<f4", classes=3)
-LIMITS = Limits(commit_s=0.001, commit_rows=64, commit_bytes=1 << 16, credit_bytes=1 << 14)
-
-
-class Memory:
-    """A journal in memory, with a disk that can be full."""
-
-    def __init__(self, free: int = 1 << 20) -> None:
-        self.places = Places()
-        self.entries: list[Entry] = []
-        self.refused: list[Refused] = []
-        self.batches: list[int] = []
-        self.learned: list[Entry] = []
-        self.free, self.full = free, False
-
-    def append(self, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
-        """Keep a batch."""
-        if self.full:
-            raise NoSpaceError("full")
-        self.entries += entries
-        self.refused += refused
-        self.batches.append(len(entries))
-
-    def free_bytes(self) -> int:
-        """What is left."""
-        return self.free
-
-    def size_of(self, frames: Sequence[bytes]) -> int:
-        """Bytes of a message."""
-        return sum(map(len, frames))
-
-    def delivered(self, entry: Entry, part: int) -> None:
-        """Nothing is learned that is not kept."""
-        assert entry in self.entries
-        if not part:
-            self.learned.append(entry)
-
-
-class Client:
-    """A bare DEALER."""
-
-    def __init__(self, context: zmq.Context, endpoint: str) -> None:
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.connect(endpoint)
-
-    def hello(self, stream: str = "cam0", producer: str = "p", **more: int) -> Answer:
-        """Say hello and hear the welcome."""
-        self.socket.send_multipart(encode_hello(Hello(stream, producer, **more)))
-        return self.hear()
-
-    def send(self, seq: int, n: int = 1, producer: str = "p", **more: object) -> None:
-        """Send rows that carry their numbers."""
-        x = np.arange(seq, seq + n, dtype="<f4")[:, None].repeat(2, axis=1)
-        fields = {"stream": "cam0", "t": np.nan, "y": None, **more}
-        self.socket.send_multipart(encode(Sample(producer=producer, seq=seq, n=n, x=x, **fields)))  # type: ignore[arg-type]
-
-    def hear(self, timeout_s: float = DEADLINE_S) -> Answer:
-        """The next answer."""
-        assert self.socket.poll(round(1000 * timeout_s)), "no answer"
-        answer = decode_answer(self.socket.recv())
-        assert answer is not None
-        return answer
-
-    def silent(self) -> bool:
-        """Whether nothing is answered."""
-        return not self.socket.poll(50)
-
-
-@contextmanager
-def routing(
-    keeps: Memory, sink: Recorder, limits: Limits = LIMITS
-) -> Iterator[tuple[Client, Client]]:
-    """An ingest with a ROUTER, and two clients of it."""
-    options = IngestOptions(pull="", router=ANY)
-    with reading(options, SCHEMA, sink, (keeps, limits)) as ingest, zmq.Context() as context:
-        clients = [Client(context, ingest.endpoints["ingest.router"]) for _ in range(2)]
-        try:
-            yield clients[0], clients[1]
-        finally:
-            for client in clients:
-                client.socket.close()
+from streamlearn.wire.message import Heartbeat, Label, Sample, encode
 
 
 def test_hello_rows_ack() -> None:
@@ -225,37 +132,6 @@ def test_rows_that_can_never_be_learned_are_settled_and_set_aside() -> None:
     assert keeps.refused[0].frames[2] == wide.tobytes()
     assert sink.seqs() == [3]
     assert [e.learned for e in keeps.entries] == [False, False, True]
-
-
-def test_nothing_is_told_before_it_is_kept() -> None:
-    """A full disk: no ack, no row learned, no more is read; all of it comes once there is room."""
-    keeps, sink = Memory(), Recorder()
-    keeps.full = True
-    with routing(keeps, sink) as (client, other):
-        client.hello()
-        client.send(0, 2)
-        assert client.silent()
-        other.socket.send_multipart(encode_hello(Hello("cam0", "q")))
-        time.sleep(0.1)
-        assert (sink.rows, keeps.entries) == ([], [])
-        keeps.full = False
-        assert client.hear().next_seq == 2
-        assert other.hear().kind == "welcome"
-    assert sink.seqs() == [0, 1]
-
-
-def test_credit_goes_to_nothing_and_comes_back() -> None:
-    """A full journal: credit 0 and nothing dropped; when it was trimmed, credit is told unasked."""
-    keeps, sink = Memory(free=1), Recorder()
-    with routing(keeps, sink) as (client, _):
-        assert client.hello().credit == 0
-        client.send(0)
-        assert client.silent()
-        keeps.free = 1 << 20
-        told = client.hear()
-        while told.next_seq != 1 or not told.credit:
-            told = client.hear()
-    assert sink.seqs() == [0]
 
 
 def test_a_full_ring_holds_up_what_is_read() -> None:
