@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: their arithmetic, their learners, their daemon."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from streamlearn.bench import latency, learners, stop
 from streamlearn.bench.load import Look, rate_hz
 from streamlearn.bench.pipeline import in_process_hz, through_sockets_hz
-from streamlearn.bench.process import DaemonProcess
+from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
 from streamlearn.bench.torch_hebbian import TorchHebbian
 from streamlearn.errors import NoAnswerError, StartError
 from streamlearn.evaluate import fitted
@@ -96,3 +97,12 @@ def test_the_peer_learns_the_same() -> None:
     np.testing.assert_allclose(said, out[25:], atol=1e-4)
     np.testing.assert_allclose(peer.weights.numpy(), layer.receptive_fields(), atol=1e-5)
     np.testing.assert_array_equal(peer.moves, layer.arrays()["moves"])
+
+
+def test_free_ports_are_none_that_the_system_hands_out() -> None:
+    """All different, and none is given to another program while a daemon is between two lives."""
+    ports = free_ports(50)
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        assert max(ports) < other.getsockname()[1]
+    assert len(set(ports)) == 50

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,17 +22,36 @@ PLAIN: Final = (
     *("observe.certificate=", "observe.key=", "observe.client_ca=", "observe.token_file="),
 )
 """Settings of a daemon that only this process talks to, on the loopback."""
+_LEAST_PORT: Final = 10_000
+_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _POLL_S: Final = 0.01
 _TAIL_BYTES: Final = 4000
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on; all different."""
+    """TCP ports that nobody listens on; all different.
+
+    They are below those that the system hands out by itself, so that no other program is given one
+    of them while a daemon is down for a moment.
+    """
+    end = _handed_out()
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            one = held.enter_context(socket.socket())
+            port = _LEAST_PORT + secrets.randbelow(end - _LEAST_PORT) if end > _LEAST_PORT else 0
+            with suppress(OSError):
+                one.bind((LOOPBACK, port))
+                ports.append(one.getsockname()[1])
+        return ports
+
+
+def _handed_out() -> int:
+    """The first port that the system gives to whoever asks for any."""
+    try:
+        return int(_RANGE.read_text("ascii").split()[0])
+    except OSError:
+        return 32768  # as Linux has it by default; elsewhere they begin higher
 
 
 class DaemonProcess:
