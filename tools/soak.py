@@ -62,8 +62,6 @@ units = 100
 kind = "softmax"
 [publish]
 embeddings_every_rows = 8
-[store]
-checkpoint_every_s = 1.0
 [journal]
 max_bytes = 8388608
 commit_bytes = 1048576
@@ -116,7 +114,7 @@ def world(folder: Path, plan: Plan) -> Iterator[World]:
     config.write_text(LEARNER, encoding="utf-8")
     with small_disk(folder / "disk", DISK_MIB) as disk:
         state = (disk or folder) / "state"
-        settings = (f"store.dir={state}", "store.checkpoint_every_s=1.0")
+        settings = (f"store.dir={state}", f"store.checkpoint_every_s={plan.checkpoint_s}")
         lives = Lives(config, folder, settings=settings)
         lives.one.state = state
         wires = [Wire(lives.router), Wire(lives.one.pull)]

@@ -25,6 +25,8 @@ class Plan(NamedTuple):
     pause_s: float = 3.0
     """Mean time between two faults."""
     seed: int = 1
+    checkpoint_s: float = 1.0
+    """Time between checkpoints."""
 
 
 class Outcome(NamedTuple):

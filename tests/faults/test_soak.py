@@ -15,7 +15,7 @@ from soak_faults import FAULTS, KILL
 from soak_figures import Plan, figures, wrong
 from soak_looks import slope
 
-SHORT = Plan(quiet_s=9.0, kills_s=6.0, rate_hz=300.0, pause_s=0.05, seed=3)
+SHORT = Plan(quiet_s=8.0, kills_s=7.0, rate_hz=300.0, pause_s=0.05, seed=3, checkpoint_s=5.0)
 MUST_BE_ZERO = (
     "descriptors left over",
     "threads left over",
