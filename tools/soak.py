@@ -162,11 +162,12 @@ def ledgers(here: World, plain_rows: int) -> Ledgers:
     found = store.read(store.names()[0])
     places = {stream: rows for stream, _, rows in found.meta["journal"]["places"]}
     sure = [client for client in here.clients if client.job.ack]
-    visits = sum(rows for stream, rows in places.items() if stream.startswith("visitor"))
+    names = {client.job.stream for client in sure}
+    others = sum(rows for stream, rows in places.items() if stream not in names)
     return Ledgers(
         issued=sum(good(client, client.ledger.issued) for client in sure),
         acknowledged=sum(good(client, client.ledger.acknowledged) for client in sure),
-        learned=found.rows_learned - visits - plain_rows,
+        learned=found.rows_learned - others - plain_rows,
         kills=here.lives.kills,
     )
 
@@ -226,8 +227,11 @@ def begun(here: World, scraper: Scraper, watch: Watch) -> Look:
         raise StreamlearnError(f"no dead letter came:\n{here.lives.one.said()}")
     clumsy.stop(PATIENCE_S)
     time.sleep(GONE_S)
-    watch.look()
-    return watch.looks[-1]
+    first = len(watch.looks)
+    for _ in range(5):  # the scraper has a connection now and then
+        watch.look()
+        time.sleep(0.1)
+    return min(watch.looks[first:], key=lambda one: one.descriptors + one.threads)
 
 
 def left(watch: Watch, before: Look) -> Look:
@@ -258,6 +262,8 @@ def run(folder: Path, plan: Plan, into: Path | None = None) -> Outcome:
             sure = [client for client in here.clients if client.job.ack]
             more = part(here, plan, plan.kills_s, sure, kills=True) if plan.kills_s else []
             later = [one for one in watch.looks if one.t > idle[1].t]
+            for one in (watch, witness, scraper):
+                one.check()
         finally:
             for one in (watch, witness, scraper):
                 one.close()

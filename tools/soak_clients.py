@@ -127,17 +127,29 @@ class Client:
 
 
 class Background:
-    """A thread that does something again and again until it is told to end."""
+    """A thread that does something again and again until it is told to end.
+
+    What it raised is raised by `check`.
+    """
 
     def __init__(self, turn: Callable[[], None], pause_s: float = 0.0) -> None:
         self._turn, self._pause_s = turn, pause_s
         self._over = threading.Event()
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=type(self).__name__)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(self._pause_s):
-            self._turn()
+        try:
+            while not self._over.wait(self._pause_s):
+                self._turn()
+        except Exception as error:  # noqa: BLE001  raised where somebody asks
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what ended it too early, if anything did."""
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Wait for its end."""

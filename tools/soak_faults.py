@@ -141,9 +141,10 @@ def reload(world: World, draw: random.Random) -> None:
 
 
 def full_disk(world: World, draw: random.Random) -> None:
-    """The disk of the state is full for a while."""
+    """The disk of the state is full for a while; not while it starts, as it would end (exit 3)."""
     if world.disk is None:
         return
+    world.lives.one.wait_ready(60.0)
     ballast = world.disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         left = os.statvfs(world.disk)

@@ -46,9 +46,9 @@ def look(t: float, pid: int, state: Path, rows: float) -> Look | None:
         threads = len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
     except (OSError, KeyError, IndexError):
         return None
-    files = {path: path_bytes(path) for path in state.rglob("*")}
-    journal = sum(size for path, size in files.items() if path.name.startswith("journal."))
-    whole = sum(files.values())
+    files = [Path(folder, name) for folder, _, names in os.walk(state) for name in names]
+    whole = sum(map(path_bytes, files))
+    journal = sum(path_bytes(path) for path in files if path.name.startswith("journal."))
     return Look(
         t,
         pid,
@@ -63,9 +63,9 @@ def look(t: float, pid: int, state: Path, rows: float) -> Look | None:
 
 
 def path_bytes(path: Path) -> int:
-    """Size of a file; 0 for what is none, or is gone."""
+    """Size of a file; 0 where it is gone."""
     with suppress(OSError):
-        return path.stat().st_size if path.is_file() else 0
+        return path.stat().st_size
     return 0
 
 
