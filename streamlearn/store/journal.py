@@ -50,6 +50,7 @@ _CHUNK_RECORDS: Final = 256
 _TRIM_RECORDS: Final = 4096
 """Removed in one transaction, so that nobody waits long for it."""
 _WAL_BYTES: Final = 16 << 20
+"""The log is copied into the table when it is that long: seldom, as each time costs two fsync."""
 _META: Final = "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
 _RECORD: Final = """
 CREATE TABLE record (
@@ -156,7 +157,9 @@ class Journal:
 
     def _prepare(self, folder: Path) -> None:
         db = self._db
+        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
         db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_bytes}")
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             with transaction(db):
                 db.execute(_META)
