@@ -120,10 +120,13 @@ durability: $(VENV)/.dev ## what acknowledging costs beside plain PULL, and reco
 	$(BIN)/python tools/durability.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
-soak: $(VENV)/.dev ## a short soak: least squares over 10^7 hard rows, memory over 5 million, a stop under load, kills
+soak: $(VENV)/.dev ## a day of load and random faults in 45 minutes, into docs/results (ARGS='--minutes 10')
+	$(BIN)/python tools/soak.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
+soak-rows: $(VENV)/.dev ## least squares over 10^7 hard rows, memory over 5 million, a stop under load
 	STREAMLEARN_HARD_ROWS=10000000 $(BIN)/python -m pytest tests/heads -k hard_rows --timeout 3600
 	$(BIN)/streamlearn bench memory stop
-	$(BIN)/python tools/faults.py --kills 40 "hebbian, at random"
 
 clean: ## everything that can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

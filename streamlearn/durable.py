@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from streamlearn.config import Config, learner_part
-from streamlearn.errors import DamagedError, NoSpaceError
+from streamlearn.errors import DamagedError, NoSpaceError, StateError
 from streamlearn.observe.board import Board
 from streamlearn.pipeline.intake import Intake
 from streamlearn.store import recovery
@@ -228,10 +228,17 @@ class Durable:
         ]
         try:
             if refused:
-                self.dead.add([_letter(one) for one in refused])
+                self._set_aside(refused)
             self.journal.append(records)
         except NoSpaceError as error:
             log.error("nothing is acknowledged", extra={"error": str(error), "limit": "space"})  # noqa: TRY400
+            raise
+
+    def _set_aside(self, refused: Sequence[Refused]) -> None:
+        try:
+            self.dead.add([_letter(one) for one in refused])
+        except StateError:
+            self.journal.failures += 1  # the batch waits, whichever file has no room
             raise
 
     def free_bytes(self) -> int:

@@ -74,6 +74,7 @@ DAEMON = (
     "test_security",
     "test_security_ack",
     "test_security_pub",
+    "test_soak",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
 RECURRENT = ("greedy_infomax_context", "context=", "'context'")

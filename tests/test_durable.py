@@ -11,12 +11,13 @@ import pytest
 from streamlearn.config import Config, parse
 from streamlearn.data import load
 from streamlearn.durable import Durable, replay_schema
-from streamlearn.errors import ChangedError, DamagedError
+from streamlearn.errors import ChangedError, DamagedError, NoSpaceError, RejectedError
 from streamlearn.learner import Learner, schema_of
 from streamlearn.plan import CATALOGUE
 from streamlearn.store.checkpoint import Snapshot
 from streamlearn.store.manifest import Manifest
-from streamlearn.wire.batch import Entry
+from streamlearn.wire.acknowledged import Numbers
+from streamlearn.wire.batch import Entry, Refused
 from streamlearn.wire.message import Label, Sample, decode, encode
 
 WINDOW = {
@@ -186,3 +187,32 @@ def test_a_checkpoint_without_its_journal_goes_on(tmp_path: Path) -> None:
             life.take(message)
     with living(tmp_path / "b", WINDOW, saved) as life:
         assert life.replayed == 10
+
+
+def test_a_batch_that_waits_counts_whichever_file_has_no_room(tmp_path: Path) -> None:
+    """A disk too full for a dead letter is a failure of the batch, and the letter counts once."""
+    durable = Durable(config(tmp_path, WINDOW))
+    error = RejectedError("shape", "another one")
+
+    def write(seq: int) -> None:
+        row = [b"cam0", b"h" * 1000, b"x" * 3000]
+        entry = Entry(False, 1, row[:2], ("cam0", "p"), seq + 1)
+        refused = Refused(Numbers("cam0", "p", seq, 1), error, row)
+        durable.append([entry], [refused]).result()
+
+    def room(database: Any, pages: int) -> None:
+        database.execute(f"PRAGMA max_page_count = {pages}")
+
+    write(0)
+    for wait, full in enumerate((durable.dead._db, durable.journal._db), 1):
+        assert full is not None
+        room(full, 1)
+        for seq in range(1, 40):  # until the pages that it has are full
+            try:
+                write(seq)
+            except NoSpaceError:
+                break
+        assert durable.journal.failures == wait
+        assert durable.dead.count()[0] == durable.dead.added
+        room(full, 1_000_000)
+    durable.close()

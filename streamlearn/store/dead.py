@@ -40,6 +40,7 @@ _ONE: Final = """
 SELECT id, time, reason, detail, producer, seq, rows, stream, header, payload, crc
 FROM dead WHERE id = ?
 """
+_THERE: Final = "SELECT 1 FROM dead WHERE stream = ? AND producer = ? AND seq = ?"
 _CUT_SHARE: Final = 4
 """A payload above this part of the bound is not kept, only its header."""
 
@@ -100,7 +101,7 @@ class DeadLetters:
     Attributes
     ----------
     added, dropped
-        Letters set aside by this process; letters that made room for newer ones.
+        Letters set aside by this process, each once; letters that made room for newer ones.
 
     """
 
@@ -125,9 +126,17 @@ class DeadLetters:
             db = self._db = self._db or connect(self.path, "DELETE")
             with transaction(db):
                 db.execute(_LAYOUT)
+                known = sum(self._has(letter) for letter in letters)
                 db.executemany(_INSERT, values)
-                self._make_room()
-        self.added += len(letters)
+                dropped = self._make_room()
+        self.added += len(letters) - known
+        self.dropped += dropped
+
+    def _has(self, letter: Letter) -> bool:
+        """Whether these rows were set aside before, as of a batch that is written once more."""
+        assert self._db is not None
+        which = (letter.stream, letter.producer, letter.seq.to_bytes(8, "big"))
+        return self._db.execute(_THERE, which).fetchone() is not None
 
     def _values(self, letter: Letter) -> tuple[object, ...]:
         if len(letter.payload) > self.max_bytes // _CUT_SHARE:
@@ -137,14 +146,17 @@ class DeadLetters:
         number = seq.to_bytes(8, "big")
         return (when or time.time(), reason, detail, producer, number, *rest, letter.crc)
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> int:
+        """Drop the oldest until the rest is within the bound; how many."""
         assert self._db is not None
         _, total = self._db.execute(_SUMS).fetchone()
+        dropped = 0
         while total > self.max_bytes:
             oldest, size = self._db.execute(_OLDEST).fetchone()
             self._db.execute("DELETE FROM dead WHERE id = ?", (oldest,))
             total -= size
-            self.dropped += 1
+            dropped += 1
+        return dropped
 
     def count(self) -> tuple[int, int]:
         """Letters that are there, and their bytes."""

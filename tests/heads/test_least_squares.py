@@ -60,7 +60,7 @@ def hard_rows(count: int, seed: int) -> tuple[F32, I32]:
 def test_many_hard_rows(forgetting: float) -> None:
     """P stays positive and bounded by 1 / ridge, and the head learns on as at the start.
 
-    A million rows here; `make soak` plays ten million.
+    A million rows here; `make soak-rows` plays ten million.
     """
     head = build("least_squares", 8, 3, forgetting=forgetting, ridge=1.0)
     for seed in range(HARD_ROWS // 250_000):

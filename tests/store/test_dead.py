@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamlearn.errors import StateError, UsageError
+from streamlearn.errors import NoSpaceError, StateError, UsageError
 from streamlearn.store.dead import DeadLetters, Letter
 from streamlearn.store.resend import rows_of
 from streamlearn.wire.message import Sample, encode
@@ -39,6 +39,23 @@ def test_the_same_rows_again_replace_those_before(tmp_path: Path) -> None:
     one.add([letter(3)])
     one.add([letter(3, b"other"), letter(3, producer="q")])
     assert [a.payload for a in one.letters()] == [b"other", b"12345678"]
+    assert (one.added, one.dropped) == (2, 0)
+    one.close()
+
+
+def test_a_full_disk_counts_nothing(tmp_path: Path) -> None:
+    """Letters that found no room, and those that would have made it, are not counted."""
+    one = DeadLetters(tmp_path, 10_000)
+    one.add([letter(seq, b"x" * 1000) for seq in range(6)])
+    pages = one._db.execute("PRAGMA page_count").fetchone()[0]
+    one._db.execute(f"PRAGMA max_page_count = {pages}")
+    many = [letter(seq, b"x" * 1000) for seq in range(100, 130)]
+    with pytest.raises(NoSpaceError, match="full"):
+        one.add(many)
+    assert (one.added, one.dropped, one.count()[0]) == (6, 0, 6)
+    one._db.execute("PRAGMA max_page_count = 1000000")
+    one.add(many)
+    assert (one.added, one.dropped, one.count()[0]) == (36, 30, 6)
     one.close()
 
 
