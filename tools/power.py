@@ -33,6 +33,7 @@ from power_runs import (
     Recording,
     calls,
     compared,
+    copies,
     cuts,
     record,
 )
@@ -44,7 +45,7 @@ from streamlearn.errors import StreamlearnError
 
 SETTINGS = ("journal.commit_ms=0", "pipeline.threads=2")
 SCRIPT = Script(rows=1400, label_delay=21, checkpoint_every=140, pause_s=0.002, refused_every=20)
-"""Long enough for SQLite to copy its log and begin it anew."""
+"""Long enough for a short log to be copied and begun anew."""
 BRIEF = SCRIPT._replace(rows=420)
 KILLED = "signal=SIGKILL"
 
@@ -105,10 +106,11 @@ class Bench:
 
 def at_any_call(bench: Bench, count: int) -> Row:
     """Power cuts of a run in which nothing else happens."""
-    recording = bench.undisturbed(SCRIPT)
-    made = sum(calls(recording).values())
+    recording = bench.record(SCRIPT, Faults(defect="short_log"))
+    made, copied = sum(calls(recording).values()), copies(recording)
     tally = bench.live_on(SCRIPT, cuts(recording, count, 1))
-    note = f"{tally.note}; {recording.outcome.ledgers.issued:,} rows, {made:,} calls"
+    note = f"{tally.note}; {recording.outcome.ledgers.issued:,} rows, {made:,} calls, "
+    note += f"the log copied {copied} times"
     return tally._replace(note=note).row("power cut at any call")
 
 

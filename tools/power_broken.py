@@ -1,7 +1,7 @@
-"""Starts the program with a defect: `power_broken.py DEFECT run FILE`.
+"""Starts the program with a defect, or a variant: `power_broken.py NAME run FILE`.
 
-Each is one that a power cut punishes and nothing else shows. `tools/power.py` must find them all,
-or it is blind.
+Each defect is one that a power cut punishes and nothing else shows. `tools/power.py` must find them
+all, or it is blind.
 """
 
 import os
@@ -43,8 +43,18 @@ DEFECTS: Final[dict[str, Callable[[], None]]] = {
 """SQLite with synchronous = OFF; no fsync of files before rename; none of folders after it."""
 
 
+def _short_log() -> None:
+    from streamlearn.store import journal  # noqa: PLC0415  a defect may have to come first
+
+    journal._WAL_BYTES = 1 << 17  # type: ignore[misc]  # noqa: SLF001
+
+
+VARIANTS: Final[dict[str, Callable[[], None]]] = {"short_log": _short_log}
+"""No defect: a log that is copied into the table every 128 KB, so that short runs do it, too."""
+
+
 if __name__ == "__main__":
-    DEFECTS[sys.argv[1]]()
+    (DEFECTS | VARIANTS)[sys.argv[1]]()
     from streamlearn.cli import main
 
     main(sys.argv[2:])

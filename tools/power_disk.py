@@ -6,7 +6,8 @@ al., OSDI 2018): data of a file is there for certain after `fsync` of that file,
 have grown without its data, which are zeros then. A write does not harm what lies beside it. What
 an `fsync` that failed was to write is not written by a later one that succeeds, as on Linux
 (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): it is gone,
-though programs still read it.
+though programs still read it. Names are not forgotten so: where the file system's own log fails,
+it stops.
 """
 
 import random
@@ -51,6 +52,8 @@ class Node:
 
     def sync(self, before: int, *, failed: bool) -> None:
         """What was on its way before a change is there for certain, or, failed, never will be."""
+        if failed and self.is_folder:
+            return  # a file system whose own log fails stops altogether; it does not forget names
         done = [change for change in self.pending if change.number < before]
         self.pending = self.pending[len(done) :]
         if not failed:

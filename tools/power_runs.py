@@ -33,7 +33,7 @@ class Faults(NamedTuple):
     inject: tuple[str, ...] = ()
     """See strace, `inject=`."""
     defect: str = ""
-    """One of `power_broken.DEFECTS`."""
+    """One of `power_broken.DEFECTS` or `VARIANTS`."""
 
 
 class Traced(Lives):
@@ -216,6 +216,13 @@ def _points(recording: Recording) -> Iterator[tuple[int, str, Player]]:
     for life, trace in enumerate(recording.traces):
         for name in player.play(trace):
             yield life, name, player
+
+
+def copies(recording: Recording) -> int:
+    """How often the journal's log was begun anew, after it was copied into the table."""
+    every = recording.player().all_calls(recording.traces[0])
+    begun = sum(1 for one in every if one.name == "pwrite64" and one.text.endswith(", 32, 0"))
+    return begun - 1
 
 
 def calls(recording: Recording) -> Counter[tuple[str, int]]:
