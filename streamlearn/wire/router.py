@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 from streamlearn.errors import NoSpaceError, RejectedError
@@ -22,6 +23,7 @@ from streamlearn.wire.acknowledged import (
     GAP,
     LAST_SEQ,
     Hello,
+    Numbers,
     Place,
     ack,
     check_producer,
@@ -254,6 +256,12 @@ class Router(Source):
         which = None if error.reason == "stream" else numbers(frames)
         if which is None:
             return
+        with suppress(RejectedError):  # it has no place, and one reason is enough
+            self._set_aside(peer, frames, error, which)
+
+    def _set_aside(
+        self, peer: bytes, frames: list[bytes], error: RejectedError, which: Numbers
+    ) -> None:
         place = self._greeted(peer, which.stream, which.producer)
         if place is None:
             return
