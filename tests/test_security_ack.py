@@ -1,19 +1,15 @@
 """Keys in acknowledged mode: who may not send settles nothing, and is kept nowhere."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from daemons import Start, rows, uninterrupted, wait_log
+from guarded import acknowledged, metric, wait_learned
 from keyring import PATIENCE_S, Keyring
 
-from streamlearn.bench.process import DaemonProcess
-from streamlearn.client import Producer
 from streamlearn.errors import NoAnswerError
 from streamlearn.store.describe import describe
-from streamlearn.wire.control import request
-from streamlearn.wire.keys import Keys
 
 
 @pytest.fixture
@@ -26,33 +22,6 @@ def keys(tmp_path: Path) -> Keyring:
         viewer=("subscriber",),
         admin=("control",),
     )
-
-
-def acknowledged(address: str, name: str, keys: Keys, patience_s: float = PATIENCE_S) -> Producer:
-    """A producer of the stream "digits" whose rows are acknowledged."""
-    return Producer(address, "digits", name, timeout_s=patience_s, ack=True, keys=keys)
-
-
-def status(one: DaemonProcess, keys: Keyring) -> dict:
-    """What the admin is told."""
-    return request(one.control, "status", PATIENCE_S, keys=keys.of("admin"))
-
-
-def wait_learned(one: DaemonProcess, keys: Keyring, count: int) -> None:
-    """Wait until exactly so many rows are learned."""
-    deadline = time.monotonic() + PATIENCE_S
-    while status(one, keys)["rows_learned"] < count:
-        assert time.monotonic() < deadline, one.said()
-        time.sleep(0.02)
-    assert status(one, keys)["rows_learned"] == count
-
-
-def metric(one: DaemonProcess, keys: Keyring, name: str) -> float:
-    """A figure of the metrics page, summed over its labels where it has some."""
-    figures = status(one, keys)["metrics"]
-    found = [value for key, value in figures.items() if key.startswith(f"streamlearn_{name}")]
-    assert found
-    return float(sum(found))
 
 
 def test_acknowledged_rows_survive_a_kill_with_keys(

@@ -46,6 +46,7 @@ ORDER = (
     (
         "wire.gate",
         "wire.door",
+        "wire.credit",
         "wire.source",
         "wire.router",
         "wire.ingest",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.show import as_json
 from streamlearn.errors import UsageError
 
@@ -87,19 +88,19 @@ def show(folder: Path, number: int) -> None:
 @_everything
 @click.option("--to", required=True, metavar="ENDPOINT", help="The daemon's ingest.router.")
 @click.option("--timeout", type=float, default=10.0, help="Give up when it takes nothing: 10 s.")
-def retry(
-    folder: Path, numbers: tuple[int, ...], *, everything: bool, to: str, timeout: float
-) -> int:
+@keys_option
+def retry(folder: Path, numbers: tuple[int, ...], *, everything: bool, **how: Any) -> int:
     """Send letters again, as after a change of the configuration.
 
-    Their numbers are settled, so they go as rows of a producer called PRODUCER.again. Each is
-    removed from here once it is durable; what is refused once more is set aside under that name.
+    Their numbers are settled, so they go as rows of a producer called PRODUCER.again, for which
+    your keys must be allowed to speak. Each is removed from here once it is durable; what is
+    refused once more is set aside under that name.
     """
     with _opened(folder) as letters:
         chosen = _chosen(letters, numbers, everything=everything)
         refused = 0
         for number in chosen:
-            refused += _sent(_letter(letters, number), to, timeout)
+            refused += _sent(_letter(letters, number), **how)
             letters.remove([number])
     click.echo(f"learned: {len(chosen) - refused}, refused again: {refused}")
     return 1 if refused else 0
@@ -159,13 +160,15 @@ def _shown(letter: "Letter") -> dict[str, Any]:
     }
 
 
-def _sent(letter: "Letter", to: str, timeout_s: float) -> bool:
+def _sent(letter: "Letter", to: str, timeout: float, keys: Path | None) -> bool:
     """Send a letter's rows under their new name; whether they were refused again."""
     from streamlearn.client import Producer
     from streamlearn.store.resend import rows_of
 
     rows = rows_of(letter)
     stream, shape = letter.stream.decode(), rows.x.shape[1:]
-    with Producer(to, stream, rows.producer, timeout_s=timeout_s, ack=True, shape=shape) as one:
+    with Producer(
+        to, stream, rows.producer, timeout_s=timeout, ack=True, shape=shape, keys=keys
+    ) as one:
         one.send(rows.x, rows.y, rows.t)
     return one.rejected > 0

@@ -14,7 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from streamlearn.client.outbox import Outbox, Parcel
 from streamlearn.client.spool import Spool
-from streamlearn.errors import NoAnswerError, RejectedError, UsageError
+from streamlearn.errors import NoAnswerError, UsageError
 from streamlearn.wire.acknowledged import decode_answer, encode_hello
 from streamlearn.wire.handshake import REFUSALS, refusal
 from streamlearn.wire.keys import ClientKeys
@@ -181,7 +181,7 @@ class Courier:
             if self._refused and self._spool is None:
                 raise NoAnswerError(self._refused)
             if box is not None and box.refused:
-                raise RejectedError("stream", f"{box.stream!r}: refused under {box.refused}")
+                raise box.refusal()
             left = _LOOK_S
             if timeout_s is not None:
                 left = min(left, began + timeout_s - time.monotonic())

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from streamlearn.errors import RejectedError
 from streamlearn.wire.acknowledged import Answer, Hello
 
 
@@ -63,6 +64,14 @@ class Outbox:
         self._sync = -1
         self._asked = False
         self._first: int | None = None
+
+    def refusal(self) -> RejectedError:
+        """What to raise where nothing of this stream is taken."""
+        who = f"stream {self.stream!r} of producer {self.producer!r}"
+        if self.refused == "auth":
+            text = f"{who}: this client's file in the daemon's list does not allow it"
+            return RejectedError("auth", text)
+        return RejectedError("stream", f"{who}: refused under {self.refused}")
 
     def add(self, parcel: Parcel) -> None:
         """Keep a message, to be sent when its turn comes."""

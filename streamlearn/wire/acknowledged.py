@@ -180,7 +180,7 @@ def decode_answer(frame: Frame) -> Answer | None:
 class Place:
     """How far one (stream, producer) is, and who speaks for it now."""
 
-    __slots__ = ("astray", "next_seq", "peer", "producer", "stream", "told")
+    __slots__ = ("astray", "key", "next_seq", "peer", "producer", "stream", "told")
 
     def __init__(self, stream: str, producer: str, next_seq: int = 0) -> None:
         self.stream, self.producer = stream, producer
@@ -188,6 +188,8 @@ class Place:
         """First row that was not taken; rows below it are durable once their batch is."""
         self.peer: bytes | None = None
         """The socket that last said something for it."""
+        self.key = ""
+        """The client whose socket that is, where there are keys."""
         self.astray = False
         """Rows above `next_seq` came: it was told once, and all is ignored until the right one."""
         self.told = -1

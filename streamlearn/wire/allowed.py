@@ -38,6 +38,10 @@ class Client(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Streams it may send: names, or beginnings that end in *; []: any."),
     ] = ()
+    producers: Annotated[
+        tuple[str, ...],
+        Meta(description="Producers it may speak for, likewise; []: any, also without a name."),
+    ] = ()
     max_rows_per_s: Annotated[
         float, Meta(ge=0, le=1e9, description="Rows it may send a second; 0: any number.")
     ] = 0.0
@@ -48,10 +52,18 @@ class Client(Section, frozen=True, kw_only=True):
 
     def may_send(self, stream: str) -> bool:
         """Whether it may send rows of a stream."""
-        return not self.streams or any(
-            stream.startswith(one[:-1]) if one.endswith("*") else stream == one
-            for one in self.streams
-        )
+        return _is_among(stream, self.streams)
+
+    def may_speak(self, producer: str) -> bool:
+        """Whether it may send rows that a producer numbers; "" where they name none."""
+        return _is_among(producer, self.producers)
+
+
+def _is_among(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name is one of these, or begins like one that ends in *; of none, all are."""
+    return not patterns or any(
+        name.startswith(one[:-1]) if one.endswith("*") else name == one for one in patterns
+    )
 
 
 class Allowed:
@@ -146,7 +158,8 @@ def client_file(key: bytes, rights: Sequence[Right]) -> str:
         f'key = "{key.decode()}"\n'
         f"rights = [{listed}]\n"
         '# streams = ["cam0", "lab/*"]   only these; a name, or a beginning and *\n'
-        "# max_rows_per_s = 1000         more are dropped and counted\n"
+        '# producers = ["cam0"]          speaks for these only; likewise\n'
+        "# max_rows_per_s = 1000         more are dropped and counted; ingest.router: wait\n"
         "# max_streams = 16              one more is refused\n"
     )
 

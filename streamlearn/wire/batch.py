@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from streamlearn.errors import RejectedError
 from streamlearn.wire.acknowledged import Numbers, Place, Places
-from streamlearn.wire.message import Message
+from streamlearn.wire.message import Message, Sample, Schema, encode
 
 
 class Entry(NamedTuple):
@@ -104,3 +104,13 @@ class Batch:
         acks = [(one, one.next_seq) for key, one in self.moved.items() if key not in welcomed]
         welcomes = [(place, place.next_seq, number) for place, number in self.welcomes]
         return Answers(acks, welcomes, self.rejects)
+
+
+def without(message: Sample, there: int, schema: Schema) -> tuple[Sample, list[bytes]]:
+    """The rows of a message that are not there yet, and the frames that say them."""
+    y = None if message.y is None else message.y[there:]
+    x = message.x[there:].reshape(-1, *schema.shape)
+    head = (message.stream, message.producer, message.seq + there, message.n - there, message.t)
+    rest = Sample(*head, x, y)
+    frames = encode(rest)
+    return Sample(*head, x.reshape(len(x), -1), y), frames

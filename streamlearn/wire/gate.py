@@ -12,6 +12,7 @@ import os
 import socket as plain
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -134,20 +135,21 @@ class Gate:
 
     # Questions of other threads.
 
-    def client(self, frame: zmq.Frame) -> Client | None:
-        """The client that sent a frame, if it is still allowed; only where there are keys."""
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """Who is allowed now, by key; nobody where there are no keys."""
+        return self.allowed.clients if self.allowed else {}
+
+    def key(self, frame: zmq.Frame) -> str:
+        """The key of who sent a frame; "" where there is none."""
         try:
-            key = str(frame.get("User-Id"))
+            return str(frame.get("User-Id"))
         except zmq.ZMQError:
-            return None
-        return self.allowed.clients.get(key) if self.allowed else None
+            return ""
 
     def may(self, frame: zmq.Frame, right: Right) -> bool:
         """Whether who sent a frame still has a right; counts it where not."""
-        if self.allowed is None:
-            return True
-        client = self.client(frame)
-        if client is not None and right in client.rights:
+        if self.allowed is None or self.allowed.may(self.key(frame), right):
             return True
         self.refuse(f"{right}: a message of a client that is no longer allowed to")
         return False

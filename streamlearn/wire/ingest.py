@@ -78,7 +78,9 @@ class Ingest:
         self._schema, self._sink = schema, sink
         self._acknowledged = acknowledged
         self.router: Router | None = None
-        self._gate, self._door = gate, Door(gate) if gate.allowed else None
+        row_bytes = schema.largest_payload_bytes // schema.max_rows
+        self._gate = gate
+        self._door = Door(gate, row_bytes, schema.max_rows) if gate.allowed else None
         self._sources: deque[Source] = deque()
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._paused = self._ended = False
@@ -104,7 +106,7 @@ class Ingest:
                 self._sources.append(self.router)
                 self.endpoints["ingest.router"] = bind(socket, "ingest.router", options.router)
             for source in self._sources:
-                source.door = self._door
+                source.let_in(self._door)
         except StartError:
             self.close()
             raise

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 from streamlearn.errors import NoSpaceError, RejectedError
@@ -22,21 +23,25 @@ from streamlearn.wire.acknowledged import (
     GAP,
     LAST_SEQ,
     Hello,
+    Numbers,
     Place,
     ack,
     check_producer,
-    credit,
     decode_hello,
     judge,
     numbers,
     reject,
     welcome,
 )
-from streamlearn.wire.batch import Answers, Batch, Entry, Keeps, Limits, Refused
-from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode, encode
+from streamlearn.wire.batch import Answers, Batch, Entry, Keeps, Limits, Refused, without
+from streamlearn.wire.credit import Credits
+from streamlearn.wire.door import Door
+from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode
 from streamlearn.wire.source import Sink, Socket, Source, receive
 
 _BURST_MESSAGES: Final = 64
+_OUTSIDE: Final = ("stream", "auth")
+"""Reasons for which a message has no place in which it could be settled."""
 _AGAIN_S: Final = 0.2
 """How long to wait before the disk is asked again whether it has room."""
 
@@ -79,7 +84,11 @@ class Router(Source):
         self._again_s = 0.0
         self._backlog: deque[tuple[Entry, Message | None]] = deque()
         self._entry: Entry | None = None
-        self._credit, self._clients = -1, 0
+        self._credits = Credits(keeps, limits.credit_bytes)
+
+    def let_in(self, door: Door | None) -> None:
+        """Ask of each message from now on whether its sender may; None: everybody may."""
+        self.door = self._credits.door = door
 
     @property
     def waits(self) -> bool:
@@ -94,6 +103,10 @@ class Router(Source):
     @property
     def due_s(self) -> float:
         """When to be called next though nothing comes, by the monotonic clock."""
+        return min(self._commit_s, self._credits.due_s)
+
+    @property
+    def _commit_s(self) -> float:
         if self._writing is not None:
             return math.inf
         return max(self._next.due_s, self._again_s)
@@ -106,7 +119,7 @@ class Router(Source):
     @property
     def credit_bytes(self) -> int:
         """What a client may have on its way now."""
-        return self._now_credit()
+        return self._credits.now
 
     def listens(self, *, paused: bool) -> bool:
         """Whether it would read what comes."""
@@ -114,11 +127,13 @@ class Router(Source):
 
     def turn(self, *, paused: bool) -> bool:
         """Read, write, deliver and answer what can be; whether it may have more to read."""
+        if self.door is not None and self.door.changed():
+            self._credits.part(self.door)
         self._written()
         self._learn(paused=paused)
         more = self._read() if not paused else False
         full = self._is_full() and self._writing is None and not self._again_s
-        if full or time.monotonic() >= self.due_s:
+        if full or time.monotonic() >= self._commit_s:
             self._commit()
             self._written()
             self._learn(paused=paused)
@@ -148,7 +163,8 @@ class Router(Source):
 
     def _take(self, peer: bytes, frames: list[bytes]) -> None:
         if not self._admits(frames):
-            return  # nothing of it is settled, set aside or answered
+            self._turn_away(peer, frames)
+            return
         try:
             if (hello := decode_hello(frames)) is not None:
                 self._greet(peer, hello)
@@ -167,25 +183,29 @@ class Router(Source):
         except RejectedError as error:
             self._refuse(peer, frames, error)
 
-    def _place(self, peer: bytes, stream: str, producer: str) -> Place:
-        """The place of a (stream, producer), from now on spoken for by a peer.
+    def _turn_away(self, peer: bytes, frames: list[bytes]) -> None:
+        """Answer a producer's hello for another's stream; else nothing is settled or answered."""
+        if self.door is not None and self.door.answers:
+            with suppress(RejectedError):
+                if (hello := decode_hello(frames)) is not None:
+                    self._send(peer, reject(hello.stream, 0, 0, "auth"))
 
-        Raises `RejectedError` where there are too many.
-        """
+    def _place(self, peer: bytes, stream: str, producer: str) -> Place:
+        """The place that a peer speaks for from now on; `RejectedError` where it may not."""
         place = self._keeps.places.get(stream, producer)
         if self.door is not None:
+            self.door.hear(producer)
             self.door.count(stream, producer)
         self.sink.source(stream, producer)
         if place is None:
             place = self._keeps.places.make(stream, producer)
-        self._clients += place.peer is None
-        place.peer = peer
+        self._credits.come(place, peer)
         return place
 
     def _greeted(self, peer: bytes, stream: str, producer: str) -> Place | None:
         """The place that a peer said hello for; None, and a welcome, where it did not."""
         known = self._keeps.places.get(stream, producer)
-        if known is not None and known.peer == peer:
+        if known is not None and self._credits.is_of(known, peer):
             return known
         place = self._place(peer, stream, producer)
         place.astray = False
@@ -208,13 +228,22 @@ class Router(Source):
     def _rows(self, place: Place, message: Sample, frames: list[bytes]) -> None:
         if message.seq + message.n - 1 > LAST_SEQ:
             raise RejectedError("seq", "the last row here is 2^64-2")
+        self._hold_back(place)
         there = judge(place, message.seq, message.n)
         if there == GAP:
             self._astray(place)
         elif there < message.n:
             if there:
-                message, frames = _without(message, there, self._schema)
+                message, frames = without(message, there, self._schema)
             self._settle(place, message.n, frames, message)
+
+    def _hold_back(self, place: Place) -> None:
+        """Refuse rows of who sends on without credit; they can be sent again."""
+        try:
+            self._credits.hold_back(place)
+        except RejectedError:
+            self._astray(place)
+            raise
 
     def _settle(
         self, place: Place, rows: int, frames: Sequence[bytes], message: Message | None
@@ -224,8 +253,11 @@ class Router(Source):
         place.astray = False
         pair = (place.stream, place.producer)
         entry = Entry(message is not None, rows, frames, pair, place.next_seq)
+        size_bytes = self._keeps.size_of(entry.frames)
+        if self.door is not None and rows:
+            self.door.spend(rows, size_bytes)
         self._batch.moved[id(place)] = place
-        self._batch.add(entry, message, self._keeps.size_of(entry.frames), self._soon())
+        self._batch.add(entry, message, size_bytes, self._soon())
 
     def _labels(self, place: Place, message: Label, frames: list[bytes]) -> None:
         if message.seq + len(message.y) > place.next_seq:
@@ -250,12 +282,19 @@ class Router(Source):
     def _refuse(self, peer: bytes, frames: list[bytes], error: RejectedError) -> None:
         """Count a message; where it says which rows it holds, they are settled and set aside."""
         self.sink.rejected(error, frames[0] if frames else b"")
-        which = None if error.reason == "stream" else numbers(frames)
+        which = None if error.reason in _OUTSIDE else numbers(frames)
         if which is None:
             return
+        with suppress(RejectedError):  # it has no place, and one reason is enough
+            self._set_aside(peer, frames, error, which)
+
+    def _set_aside(
+        self, peer: bytes, frames: list[bytes], error: RejectedError, which: Numbers
+    ) -> None:
         place = self._greeted(peer, which.stream, which.producer)
         if place is None:
             return
+        self._hold_back(place)
         there = judge(place, which.seq, which.n)
         if there == GAP:
             self._astray(place)
@@ -290,11 +329,12 @@ class Router(Source):
                     return  # it waits for room
                 self._writing.result()
         except NoSpaceError:
-            self._again_s = time.monotonic() + _AGAIN_S
+            self._stall()
             return
         finally:
             self._writing = None
         self._closed, self._again_s = None, 0.0
+        self._credits.stopped = False
         self._backlog.extend(batch.entries)
         reach("router.before_ack")
         self._answer(answers)
@@ -303,35 +343,31 @@ class Router(Source):
     def _has_room(self, batch: Batch) -> bool:
         if batch.size_bytes <= self._keeps.free_bytes():
             return True
-        self._again_s = time.monotonic() + _AGAIN_S
+        self._stall()
         return False
+
+    def _stall(self) -> None:
+        """The disk has no room: nothing more is promised until it is asked again."""
+        self._again_s = time.monotonic() + _AGAIN_S
+        self._credits.stopped = True
 
     def _answer(self, answers: Answers) -> None:
         for place, which, reason in answers.rejects:
             self._send(place.peer, reject(place.stream, which.seq, which.n, reason))
-        now = self._now_credit()
+        now = self._credits.now
         for place, next_seq in answers.acks:
-            self._send(place.peer, ack(place.stream, next_seq, now))
-            place.told = now
+            told = self._credits.granted(place, now)
+            self._send(place.peer, ack(place.stream, next_seq, told))
         for place, next_seq, number in answers.welcomes:
-            self._send(place.peer, welcome(place.stream, next_seq, now, number))
-            place.told = now
-
-    def _now_credit(self) -> int:
-        if self._again_s:
-            return 0
-        return credit(self._keeps.free_bytes(), self._limits.credit_bytes, self._clients)
+            told = self._credits.granted(place, now)
+            self._send(place.peer, welcome(place.stream, next_seq, told, number))
 
     def _tell_credit(self) -> None:
-        """Tell everyone when credit came to nothing or came back."""
-        now = self._now_credit()
-        if (now > 0) == (self._credit > 0):
-            return
-        self._credit = now
-        for place in self._keeps.places.spoken_for():
-            if (now > 0) != (place.told > 0) and not self._pending(place):
-                self._send(place.peer, ack(place.stream, place.next_seq, now))
-                place.told = now
+        """Tell those whose credit came to nothing or came back."""
+        for place in self._credits.to_tell():
+            if not self._pending(place):
+                told = self._credits.granted(place, self._credits.now)
+                self._send(place.peer, ack(place.stream, place.next_seq, told))
 
     def _pending(self, place: Place) -> bool:
         """Whether it is about to be told: its rows are taken, and not durable."""
@@ -359,13 +395,3 @@ class Router(Source):
             self._entry, message = self._backlog.popleft()
             if message is not None:
                 self._deliver(message)
-
-
-def _without(message: Sample, there: int, schema: Schema) -> tuple[Sample, list[bytes]]:
-    """The rows of a message that are not there yet, and the frames that say them."""
-    y = None if message.y is None else message.y[there:]
-    x = message.x[there:].reshape(-1, *schema.shape)
-    head = (message.stream, message.producer, message.seq + there, message.n - there, message.t)
-    rest = Sample(*head, x, y)
-    frames = encode(rest)
-    return Sample(*head, x.reshape(len(x), -1), y), frames

@@ -65,6 +65,10 @@ class Source:
         self.door: Door | None = None
         """Asks of each message whether its sender may; None where everybody may."""
 
+    def let_in(self, door: Door | None) -> None:
+        """Ask of each message from now on whether its sender may; None: everybody may."""
+        self.door = door
+
     @property
     def halfway(self) -> bool:
         """Whether a message is being delivered."""
@@ -117,6 +121,7 @@ class Source:
         try:
             message = decode(frames, self._schema)
             if self.door is not None:
+                self.door.hear(message.producer)
                 self.door.count(message.stream, message.producer)
         except RejectedError as error:
             self.sink.rejected(error, frames[0])

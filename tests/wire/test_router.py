@@ -31,6 +31,19 @@ def test_hello_rows_ack() -> None:
     assert sum(keeps.batches) == len(keeps.learned) == 2
 
 
+def test_a_wrong_message_of_a_stream_too_many_is_counted_and_no_more() -> None:
+    """It has no place in which it could be settled; the next client is served as before."""
+    keeps, sink = Memory(), Recorder()
+    sink.refuse_stream = "cam1"
+    with routing(keeps, sink) as (client, other):
+        wrong = Sample("cam1", "p", 0, 1, np.nan, np.zeros((1, 3), "<f4"), None)
+        client.socket.send_multipart(encode(wrong))
+        until(lambda: sink.refused["shape"] == 1, "it is counted")
+        assert other.hello().next_seq == 0
+    assert not keeps.entries
+    assert not keeps.refused
+
+
 def test_rows_that_are_there_are_dropped_silently() -> None:
     """Sent twice, learned once; of a message that is there in part, the rest is taken."""
     keeps, sink = Memory(), Recorder()
