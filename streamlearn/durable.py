@@ -17,7 +17,7 @@ from streamlearn.errors import DamagedError, NoSpaceError, StateError
 from streamlearn.observe.board import Board
 from streamlearn.pipeline.intake import Intake
 from streamlearn.store import recovery
-from streamlearn.store.checkpoint import Snapshot
+from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.store.dead import DeadLetters, Letter
 from streamlearn.store.journal import (
     DREAM,
@@ -69,6 +69,7 @@ class Durable:
 
     def __init__(self, config: Config) -> None:
         options, folder = config.journal, Path(config.store.dir)
+        _refuse_emptied(folder)
         self.journal = Journal(folder, options.max_bytes)
         self.dead = DeadLetters(folder, options.dead_bytes)
         self.limits = Limits(
@@ -114,8 +115,7 @@ class Durable:
         places = saved.get("places", [])
         self._next = {(stream, producer): next_seq for stream, producer, next_seq in places}
         if self._id > journal.last:
-            if journal.last >= journal.first:
-                log.warning("the journal ends before the checkpoint; it begins anew")
+            log.warning("the journal ends before the checkpoint; it begins anew")
             journal.begin_at(self._id + 1)
         if self._id + 1 < journal.first:
             raise DamagedError(
@@ -308,6 +308,19 @@ class Durable:
         self._writer.shutdown()
         self.journal.close()
         self.dead.close()
+
+
+def _refuse_emptied(folder: Path) -> None:
+    """Raise `DamagedError` where the journal is a file of no bytes beside a checkpoint from it."""
+    path = folder / NAME
+    if not path.exists() or path.stat().st_size:
+        return
+    manifest = Checkpoints(folder).newest_manifest()
+    if manifest is not None and (at := manifest.meta.get("journal", {}).get("id", 0)):
+        raise DamagedError(
+            f"{path}: is empty, and a checkpoint was taken at record {at}: put it back, or move it "
+            "away and lose the rows after the checkpoint"
+        )
 
 
 def replay_schema(schema: Schema) -> Schema:

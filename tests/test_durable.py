@@ -14,7 +14,7 @@ from streamlearn.durable import Durable, replay_schema
 from streamlearn.errors import ChangedError, DamagedError, NoSpaceError, RejectedError
 from streamlearn.learner import Learner, schema_of
 from streamlearn.plan import CATALOGUE
-from streamlearn.store.checkpoint import Snapshot
+from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.store.manifest import Manifest
 from streamlearn.wire.acknowledged import Numbers
 from streamlearn.wire.batch import Entry, Refused
@@ -169,6 +169,24 @@ def test_a_checkpoint_older_than_the_journal_is_refused(tmp_path: Path) -> None:
         living(tmp_path / "a", WINDOW, old),
     ):
         pass
+
+
+def test_an_emptied_journal_beside_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    """A file of no bytes is no journal that somebody moved away; it is left as it is."""
+    with living(tmp_path / "a", WINDOW) as life:
+        for message in messages(0, 10):
+            life.take(message)
+        saved = life.checkpoint()
+    with Checkpoints(tmp_path / "a").lock():
+        Checkpoints(tmp_path / "a").save(saved)
+    path = tmp_path / "a" / "journal.sqlite"
+    path.write_bytes(b"")
+    with (
+        pytest.raises(DamagedError, match=r"empty.*at record \d+.*move it away"),
+        living(tmp_path / "a", WINDOW, saved),
+    ):
+        pass
+    assert path.stat().st_size == 0
 
 
 def test_a_checkpoint_without_its_journal_goes_on(tmp_path: Path) -> None:
