@@ -187,9 +187,10 @@ def _seconds(line: str) -> float:
 def answers(count: int, commit_ms: float) -> Row:
     """Time from a row being sent to its acknowledgement, one at a time."""
     settings = (f"journal.commit_ms={commit_ms}",)
-    _, times = closed_loop(settings, 1, count, None)
+    _, times, written = closed_loop(settings, 1, count, None)
     name = f"p99 time to the acknowledgement, commit_ms {commit_ms:g}"
-    note = f"p50 {_share(times, 0.5)} ms; one row at a time, {count:,} rows"
+    kib = f"{written / count / 1024:.3g} KiB written a row"
+    note = f"p50 {_share(times, 0.5)} ms; one row at a time, {count:,} rows, {kib}"
     return Row(name=name, ours=_share(times, 0.99), unit="ms", note=note)
 
 
@@ -197,7 +198,7 @@ def groups(size: int, where: Path | None) -> Row:
     """Rows written together, as many at once and no more: rows a second, and the time they take."""
     count = max(40, min(400, 40_000 // size))
     settings = (f"journal.commit_rows={size}", "journal.commit_ms=1000")
-    hz, times = closed_loop(settings, size, count, where)
+    hz, times, _ = closed_loop(settings, size, count, where)
     name = f"groups of {size:,}, {'in memory' if where else 'on disk'}"
     note = f"p50 {_share(times, 0.5)} ms, p99 {_share(times, 0.99)} ms; {count} groups"
     return Row(name=name, ours=float(f"{hz:.4g}"), unit="rows/s", note=note)
@@ -205,19 +206,21 @@ def groups(size: int, where: Path | None) -> Row:
 
 def closed_loop(
     settings: Sequence[str], size: int, count: int, where: Path | None
-) -> tuple[float, list[float]]:
-    """Send so many rows, wait until they are durable, again; rows a second, and sorted ms."""
+) -> tuple[float, list[float], int]:
+    """Send so many rows, wait until they are durable, again; rows a second, ms, bytes written."""
     x, y = made_up(size)
     times = []
     with measured(settings, where) as one, one.producer(ack=True) as producer:
         producer.send_rows(x, y, 1)
         producer.flush()
+        before = one.written_bytes()
         for _ in range(count):
             began = time.perf_counter()
             producer.send_rows(x, y, 1)
             producer.flush()
             times.append(1000 * (time.perf_counter() - began))
-    return 1000 * size * count / sum(times), sorted(times)
+        written = one.written_bytes() - before
+    return 1000 * size * count / sum(times), sorted(times), written
 
 
 def _share(times: Sequence[float], share: float) -> float:
