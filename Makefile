@@ -133,6 +133,10 @@ soak-rows: $(VENV)/.dev ## least squares over 10^7 hard rows, memory over 5 mill
 	STREAMLEARN_HARD_ROWS=10000000 $(BIN)/python -m pytest tests/heads -k hard_rows --timeout 3600
 	$(BIN)/streamlearn bench memory stop
 
+fuzz: $(VENV)/.fuzz ## every decoder under a coverage-guided fuzzer, a minute each, into docs/results (ARGS='--seconds 5 journal')
+	$(BIN)/python tools/fuzz.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
 clean: ## everything that can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -156,3 +160,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "$(VENV): installing streamlearn and its development tools"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(PIP) --editable '.[fuzz]' || { echo "atheris has no wheel for this Python or machine;" \
+	  "try: make PYTHON=python3.11 clean fuzz. make test fuzzes without it" >&2; exit 1; }
+	@touch $@

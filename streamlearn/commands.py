@@ -213,7 +213,8 @@ def rows_of(request: Map, shape: tuple[int, ...]) -> NDArray[np.float32]:
     rows, width = request.get("rows"), math.prod(shape)
     try:
         array = _from_bytes(rows, request) if isinstance(rows, bytes) else np.asarray(rows, "<f8")
-        x = array.reshape(-1, width).astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite then, and refused below
+            x = array.reshape(-1, width).astype(np.float32)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
             f"rows: expected rows of shape {list(shape)}, as lists or as bytes with dtype and shape"

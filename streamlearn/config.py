@@ -86,7 +86,7 @@ def load(path: str | Path, catalogue: Catalogue, settings: Sequence[str] = ()) -
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; name a TOML file"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: byte {error.start}: not UTF-8; save it as UTF-8"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, a number too long, nested for ever
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
     for setting in settings:
         _override(raw, setting)
@@ -119,9 +119,11 @@ def _override(raw: dict[str, Any], setting: str) -> None:
     path, found, text = setting.partition("=")
     if not found or not path:
         raise UsageError(f"--set {setting}: expected key=value, for example layer.0.units=100")
+    if any("\ud800" <= letter <= "\udfff" for letter in setting):
+        raise UsageError(f"--set {setting!r}: not UTF-8; type it in a terminal that is")
     try:
         value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, a number too long, or nested for ever
         value = text
     *parents, last = path.replace("[", ".").replace("]", "").split(".")
     place: Any = raw

@@ -39,11 +39,11 @@ def addition(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     wanted = {key: value for key, value in request.items() if key not in _RESERVED}
     rule = wanted.get("rule")
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         hint = nearest(str(rule), RULES)
         raise UsageError(f"rule: expected one of {', '.join(RULES)}, got {rule!r}{hint}")
     head = wanted.setdefault("head", "")
-    if head and head not in HEADS:
+    if head and (not isinstance(head, str) or head not in HEADS):
         hint = nearest(str(head), HEADS)
         raise UsageError(f"head: expected one of {', '.join(HEADS)}, got {head!r}{hint}")
     return wanted

@@ -58,7 +58,7 @@ def dead() -> None:
 def list_(folder: Path, *, json: bool) -> None:
     """List what was set aside, oldest first."""
     with _opened(folder) as letters:
-        found = [_shown(letter) for letter in letters.letters()]
+        found = [shown(letter) for letter in letters.letters()]
     if json:
         click.echo(as_json({"dead": found}))
         return
@@ -72,13 +72,11 @@ def list_(folder: Path, *, json: bool) -> None:
 @click.argument("number", type=int)
 def show(folder: Path, number: int) -> None:
     """Show one letter with its header and the first bytes of its payload."""
-    import msgspec
-
     with _opened(folder) as letters:
         letter = _letter(letters, number)
-    for key, value in _shown(letter).items():
+    for key, value in shown(letter).items():
         click.echo(f"{key:10}  {value}")
-    click.echo(f"{'header':10}  {msgspec.msgpack.decode(letter.header)}")
+    click.echo(f"{'header':10}  {shown_header(letter)}")
     click.echo(f"{'payload':10}  {letter.payload[:32].hex(' ')}")
 
 
@@ -146,7 +144,8 @@ def _letter(letters: "DeadLetters", number: int) -> "Letter":
     return letter
 
 
-def _shown(letter: "Letter") -> dict[str, Any]:
+def shown(letter: "Letter") -> dict[str, Any]:
+    """What is listed of a letter."""
     return {
         "number": letter.id,
         "when": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.time)),
@@ -158,6 +157,17 @@ def _shown(letter: "Letter") -> dict[str, Any]:
         "bytes": len(letter.payload),
         "detail": letter.detail,
     }
+
+
+def shown_header(letter: "Letter") -> Any:
+    """The keys and values of a letter's header; its bytes where it has none that can be read."""
+    import msgspec
+
+    try:
+        return msgspec.msgpack.decode(letter.header)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        # It was refused for what it says; keys that nobody asks for may hold anything.
+        return letter.header.hex(" ")
 
 
 def _sent(letter: "Letter", to: str, timeout: float, keys: Path | None) -> bool:

@@ -3,7 +3,6 @@
 import csv
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -53,11 +52,12 @@ def _npz_arrays(path: Path) -> Mapping[str, NDArray[Any] | None]:
     """The arrays that count, and the names of the others."""
     wanted = (*_ROWS, "y", _TEST_COLUMN, *SERIES_KEYS)
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file):
+        with path.open("rb") as file, zipfile.ZipFile(file), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's advice on old headers
             file.seek(0)
             held = np.load(file, allow_pickle=False)
             return {key: held[key] if key in wanted else None for key in held.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # noqa: BLE001  zipfile and numpy raise a dozen kinds
         raise UsageError(f"{path}: not a readable .npz file: {error}") from None
 
 
@@ -118,4 +118,6 @@ def _from_table(path: Path, names: list[str], table: NDArray[np.float64]) -> Dat
     inputs = [i for i in range(table.shape[1]) if i not in labels + tests]
     y = table[:, labels[0]] if labels else None
     is_test = table[:, tests[0]] if tests else None
-    return checked(str(path), table[:, inputs].astype(np.float32), y, is_test)
+    with np.errstate(over="ignore"):  # infinite then, and `checked` says where
+        X = table[:, inputs].astype(np.float32)
+    return checked(str(path), X, y, is_test)

@@ -21,6 +21,8 @@ from streamlearn.errors import UsageError
 
 _DTYPES: Final = {0x08: "|u1", 0x09: "|i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
+_MOST_SIDES: Final = 32
+
 
 def read_idx(path: Path) -> NDArray[Any]:
     """Read one idx file, gzipped or not.
@@ -47,6 +49,9 @@ def _decoded(path: Path, raw: bytes) -> NDArray[Any]:
     if len(raw) < start:
         raise UsageError(f"{path}: ends inside its head, at byte {len(raw)}; get the file again")
     shape = struct.unpack_from(f">{raw[3]}I", raw, 4)
+    if not 1 <= len(shape) <= _MOST_SIDES or 0 in shape:
+        # Rows of nothing could be billions in a file of a few bytes.
+        raise UsageError(f"{path}: shape {list(shape)}; expected rows of some numbers")
     dtype = np.dtype(_DTYPES[raw[2]])
     size = start + dtype.itemsize * int(np.prod(shape, dtype=object))
     if len(raw) != size:

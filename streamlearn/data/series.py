@@ -39,28 +39,41 @@ def recordings(name: str, X: NDArray[Any], arrays: Mapping[str, Any]) -> Dataset
         Where the offsets do not cut X, or what else `checked` refuses.
 
     """
-    offsets = np.asarray(arrays["offsets"])
-    lengths = np.diff(offsets)
-    if offsets.ndim != 1 or offsets[0] != 0 or offsets[-1] != len(X) or (lengths < 1).any():
-        raise UsageError(
-            f"{name}: offsets {offsets.shape} do not cut {len(X)} rows into recordings; expected "
-            f"rising numbers from 0 to {len(X)}"
-        )
+    lengths = _lengths(name, np.asarray(arrays["offsets"]), np.size(X, 0) if np.ndim(X) else 0)
     series = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    each = {key: arrays.get(key) for key in ("y", "is_test")}
+    each = [arrays.get(key) for key in ("y", "is_test")]
     y, is_test = (
-        value[series] if value is not None and len(value) == len(lengths) else value
-        for value in each.values()
+        value[series] if value is not None and np.shape(value)[:1] == lengths.shape else value
+        for value in each
     )
-    return replace(checked(name, X, y, is_test), series=series, names=_names(arrays, len(lengths)))
+    names = _names(name, arrays, len(lengths))
+    return replace(checked(name, X, y, is_test), series=series, names=names)
 
 
-def _names(arrays: Mapping[str, Any], count: int) -> tuple[str, ...]:
+def _lengths(name: str, offsets: NDArray[Any], rows: int) -> NDArray[np.int64]:
+    """Rows [S] of each recording."""
+    lengths = np.zeros(0, np.int64)
+    if offsets.ndim == 1 and offsets.size > 1 and offsets.dtype.kind in "iu":
+        edges = offsets.astype(np.int64)  # differences of unsigned numbers would never be negative
+        if edges[0] == 0 and edges[-1] == rows and (edges >= 0).all() and (edges <= rows).all():
+            lengths = np.diff(edges)
+    if not lengths.size or (lengths < 1).any():
+        raise UsageError(
+            f"{name}: offsets {offsets.shape} of {offsets.dtype} do not cut {rows} rows into "
+            f"recordings; expected rising whole numbers from 0 to {rows}"
+        )
+    return lengths
+
+
+def _names(name: str, arrays: Mapping[str, Any], count: int) -> tuple[str, ...]:
     devices = arrays.get("subject")
     if devices is None:
         devices = arrays.get("speaker")
     if devices is None:
         return tuple(str(i) for i in range(count))
+    if np.shape(devices) not in ((), (1,), (count,)):
+        found = list(np.shape(devices))
+        raise UsageError(f"{name}: subject has shape {found}; expected one a recording, [{count}]")
     return tuple(f"{device}/{i}" for i, device in enumerate(np.broadcast_to(devices, count)))
 
 

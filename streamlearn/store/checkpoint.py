@@ -198,7 +198,7 @@ class Checkpoints:
 
         """
         manifest = self.check(name)
-        arrays = _load_arrays(self.folder / name / ARRAYS)
+        arrays = load_arrays(self.folder / name / ARRAYS)
         return Snapshot(
             manifest.rows_learned,
             manifest.position,
@@ -257,7 +257,7 @@ def _forget_cached(path: Path) -> None:
 def _write(folder: Path, snapshot: Snapshot) -> int:
     """Fill a checkpoint's folder; returns its size in bytes."""
     arrays = folder / ARRAYS
-    _save_arrays(arrays, snapshot.arrays)
+    save_arrays(arrays, snapshot.arrays)
     manifest = Manifest(
         format=FORMAT,
         streamlearn=__version__,
@@ -275,7 +275,8 @@ def _write(folder: Path, snapshot: Snapshot) -> int:
     return arrays.stat().st_size + len(sealed)
 
 
-def _save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name; raises `OSError` or `StateError`."""
     # safetensors writes the memory as it lies: strides would be lost.
     dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
@@ -287,7 +288,8 @@ def _save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         raise StateError(f"{path}: {error}") from error
 
 
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays by name; raises `DamagedError`."""
     try:
         return dict(load_file(path))
     except (SafetensorError, KeyError, ValueError) as error:

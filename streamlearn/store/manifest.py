@@ -5,7 +5,9 @@ The checksum is the SHA-256 of the text with the checksum's own 64 digits as zer
 
 import hashlib
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
+
+import msgspec
 
 from streamlearn import __version__
 from streamlearn.errors import DamagedError, StateError
@@ -33,6 +35,36 @@ class Manifest(NamedTuple):
     meta: dict[str, Any]
     files: dict[str, dict[str, Any]]
     """`bytes` and `sha256` of the files beside it."""
+
+
+class _File(TypedDict):
+    bytes: int
+    sha256: str
+
+
+class _Journal(TypedDict, total=False):
+    id: int
+    part: int
+    places: list[tuple[str, str, int]]
+
+
+class _Meta(TypedDict, total=False):
+    journal: _Journal
+    added: list[dict[str, Any]]
+
+
+class _Fields(TypedDict):
+    """What the fields must be for those who read them here; a learner checks what is its own."""
+
+    streamlearn: str
+    time: float
+    rows_learned: int
+    position: int
+    digest: str
+    config_hash: str
+    config: dict[str, Any]
+    meta: _Meta
+    files: dict[str, _File]
 
 
 def seal(manifest: Manifest) -> bytes:
@@ -65,7 +97,11 @@ def unseal(data: bytes, place: str) -> Manifest:
             f"{place}: format {fields.get('format')}, and streamlearn {__version__} reads {FORMAT}:"
             f" go on with streamlearn {fields.get('streamlearn')}, which wrote it"
         )
-    return Manifest(**fields)
+    try:
+        msgspec.convert(fields, _Fields)
+        return Manifest(**fields)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise DamagedError(f"{place}: not what streamlearn writes: {error}") from error
 
 
 def _checksum(data: bytes) -> bytes:

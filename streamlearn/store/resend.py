@@ -43,7 +43,7 @@ def rows_of(letter: Letter) -> Rows:
         header = msgspec.msgpack.decode(letter.header, type=_Header)
         dtype = np.dtype(header.dtype if header.dtype in DTYPES else "V0")
         x = np.frombuffer(letter.payload, dtype).reshape(header.shape)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(
             f"letter {letter.id}: cannot be sent again: {error}; see streamlearn dead show"
         ) from None

@@ -28,6 +28,7 @@ _QUEUE_MESSAGES: Final = 4
 # A nested list that claims more than this is given no memory; bulk goes as bytes.
 _MAX_LIST: Final = 1 << 16
 _MAX_MAP: Final = 1 << 10
+_OTHER: Final = "is this a daemon's control.bind?"
 
 
 class Control:
@@ -180,7 +181,7 @@ def request(
     Raises
     ------
     NoAnswerError
-        None came in time.
+        None came in time, or what came is none.
     UsageError
         The endpoint is none.
 
@@ -202,8 +203,21 @@ def request(
         if not _answered(socket, handshake, timeout_s):
             text = f"{endpoint}: no answer to {verb} within {timeout_s:g} s"
             raise NoAnswerError(f"{text}; does the daemon run, and is this its control.bind?")
-        answer: Map = msgpack.unpackb(socket.recv())
-        return answer
+        try:
+            return read_answer(socket.recv())
+        except NoAnswerError as error:
+            raise NoAnswerError(f"{endpoint}: {error}") from None
+
+
+def read_answer(body: bytes) -> Map:
+    """Read what a daemon answered; raises `NoAnswerError` where that is no answer of one."""
+    try:
+        answer = msgpack.unpackb(body)
+    except Exception as error:  # noqa: BLE001  msgpack raises many kinds, all for what is no msgpack
+        raise NoAnswerError(f"an answer that is not msgpack ({error}); {_OTHER}") from None
+    if not isinstance(answer, dict) or type(answer.get("ok")) is not bool:
+        raise NoAnswerError(f"an answer without ok; {_OTHER}")
+    return answer
 
 
 def _answered(socket: "zmq.Socket[bytes]", handshake: Handshake, timeout_s: float) -> bool:
