@@ -53,6 +53,12 @@ class SecurityOptions(Section, frozen=True, kw_only=True):
     max_connections: Annotated[
         int, Meta(ge=1, le=1 << 16, description="Most connections of each ZeroMQ socket.")
     ] = 256
+    max_connections_each: Annotated[
+        int,
+        Meta(
+            ge=1, le=1 << 16, description="Most of them from one address, so that others have room."
+        ),
+    ] = 128
     handshake_s: Annotated[
         float,
         Meta(

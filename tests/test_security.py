@@ -251,6 +251,27 @@ def test_connections_are_bounded(daemon: Start, digits_file: Path, keys: Keyring
     wait_learned(one, keys, 40)
 
 
+def test_one_address_cannot_take_all_connections(
+    daemon: Start, digits_file: Path, keys: Keyring
+) -> None:
+    """Those from elsewhere still find room; which address it was is in the log."""
+    limits = ("security.max_connections_each=2", "security.handshake_s=600")
+    one = daemon(digits_file, *keys.settings, *limits)
+    place = ("127.0.0.1", int(one.pull.rpartition(":")[2]))
+    with ExitStack() as greedy:
+        for _ in range(5):
+            greedy.enter_context(socket.create_connection(place, source_address=("127.0.0.2", 0)))
+        wait(lambda: refused(one) == 3, one)
+        assert "security.max_connections_each = 2 from 127.0.0.2" in one.said()
+        send(one, 0, 10, keys.of("camera"), PATIENCE_S)
+        wait_learned(one, keys, 10)
+    # All have left, and there is room for that address again.
+    wait(lambda: refused(one) == 5, one)
+    with socket.create_connection(place, source_address=("127.0.0.2", 0)) as again:
+        again.settimeout(PATIENCE_S)
+        assert again.recv(1)
+
+
 def test_a_client_is_held_to_its_streams_and_its_rate(
     guarded: DaemonProcess, keys: Keyring
 ) -> None:

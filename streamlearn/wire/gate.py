@@ -12,6 +12,7 @@ import os
 import socket as plain
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -215,7 +216,9 @@ class Gate:
         with suppress(Empty):
             while True:
                 monitor, right = self._new.get_nowait()
-                self._watches[monitor] = _Watch(self, right, self._options.max_connections)
+                options = self._options
+                most = (options.max_connections, options.max_connections_each)
+                self._watches[monitor] = _Watch(self, right, *most)
 
     def _hear(self, monitor: Socket) -> bool:
         """Take in what happened on a socket; False once it is closed."""
@@ -260,12 +263,14 @@ class Gate:
 class _Watch:
     """What is known of one socket's connections; for the gate's thread."""
 
-    def __init__(self, gate: Gate, right: Right, most: int) -> None:
-        self._gate, self._right, self._most = gate, right, most
+    def __init__(self, gate: Gate, right: Right, most: int, each: int) -> None:
+        self._gate, self._right, self._most, self._each = gate, right, most, each
         self._endpoint = ""
         self._succeeded = 0
         self._open: dict[int, int] = {}
         """Descriptor of a connection → handshakes that had succeeded when it came."""
+        self._of: dict[int, str] = {}
+        """Descriptor of a connection → where it comes from."""
         self._told = False
         self._cuts = 0
 
@@ -274,9 +279,7 @@ class _Watch:
         if event == zmq.Event.LISTENING:
             self._endpoint = endpoint
         elif event == zmq.Event.ACCEPTED:
-            self._open[value] = self._succeeded
-            if len(self._open) > self._most:
-                self._cut(value)
+            self._came(value)
         elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
             self._succeeded += 1
         elif event == zmq.Event.DISCONNECTED:
@@ -286,6 +289,16 @@ class _Watch:
         else:
             self._told = True
             self._failed()
+
+    def _came(self, descriptor: int) -> None:
+        """A connection was made; one too many ends, of all or of those from its address."""
+        self._open[descriptor] = self._succeeded
+        address = self._of[descriptor] = _address(descriptor)
+        if len(self._open) > self._most:
+            self._cut(descriptor, f"security.max_connections = {self._most}")
+        elif address and Counter(self._of.values())[address] > self._each:
+            limit = f"security.max_connections_each = {self._each}"
+            self._cut(descriptor, f"{limit} from {address}")
 
     def _failed(self) -> None:
         """A handshake failed or was not finished; of those cut off it is known already."""
@@ -297,6 +310,7 @@ class _Watch:
     def _gone(self, descriptor: int) -> None:
         """A connection ended. One that never shook hands, and of which nothing was said, counts."""
         before = self._open.pop(descriptor, -1)
+        self._of.pop(descriptor, None)
         if not self._told and before == self._succeeded:
             self._refuse("a connection that does not speak our protocol")
         self._told = False
@@ -306,15 +320,22 @@ class _Watch:
         if self._gate.allowed is not None:
             self._gate.refuse(f"{self._right}: {text}")
 
-    def _cut(self, descriptor: int) -> None:
+    def _cut(self, descriptor: int, limit: str) -> None:
         """End a connection too many; only if the descriptor still is one of this socket."""
         with suppress(OSError), plain.socket(fileno=os.dup(descriptor)) as one:
             if _is_of(one.getsockname(), self._endpoint):
                 one.shutdown(plain.SHUT_RDWR)
                 self._cuts += 1
                 self._open[descriptor] = -1
-                text = f"{self._right}: more than security.max_connections = {self._most}"
-                self._gate.refuse(text)
+                self._gate.refuse(f"{self._right}: more than {limit}")
+
+
+def _address(descriptor: int) -> str:
+    """The other side's address; "" where it has none, or is gone."""
+    with suppress(OSError), plain.socket(fileno=os.dup(descriptor)) as one:
+        name = one.getpeername()
+        return str(name[0]) if isinstance(name, tuple) else ""
+    return ""
 
 
 def _is_of(name: Any, endpoint: str) -> bool:
