@@ -37,6 +37,12 @@ def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connecti
         # and FULL does not wait for that: https://www.sqlite.org/pragma.html#pragma_synchronous
         db.execute(f"PRAGMA synchronous = {'FULL' if mode == 'WAL' else 'EXTRA'}")
         db.execute("PRAGMA trusted_schema = OFF")
+    except MemoryError:
+        db.close()
+        # A damaged log can make SQLite ask for no end of memory.
+        damage = sqlite3.DatabaseError("asks for more memory than there is")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from None
     except BaseException:
         db.close()
         raise

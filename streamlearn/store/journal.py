@@ -197,7 +197,7 @@ class Journal:
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         try:
             return None if found is None else msgspec.json.decode(found[0])
-        except (msgspec.DecodeError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
             raise self._damaged(f"{self.path}: {key}: {error}") from error
 
     def put(self, key: str, value: Any) -> None:
