@@ -105,6 +105,12 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         yield Finding(log_of(path).name, good=False, text=text + copied)
         if not repair:
             return
+    if not path.stat().st_size and (covered >= 0 or log_of(path).exists()):
+        # To open it would have SQLite remove its log, which may hold what was acknowledged.
+        text = "is empty; good: none; lost: what comes after, how much cannot be told"
+        aside = _emptied(folder, covered) if repair else ""
+        yield Finding(path.name, good=False, text=f"{text}; producers tell by their numbers{aside}")
+        return
     if covered < 0 and _is_blank(path):
         # Power went while it was made: nothing was acknowledged yet.
         yield Finding(path.name, good=True, text="none")
@@ -124,6 +130,13 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     if repair:
         text += _keep_prefix(folder, found)
     yield Finding(path.name, good=False, text=text)
+
+
+def _emptied(folder: Path, covered: int) -> str:
+    """Put a journal of no records in the place of an emptied one, and its log aside with it."""
+    log = log_of(folder / journal.NAME)
+    kept = _moved(log) if log.exists() else ""
+    return kept + _keep_prefix(folder, Salvage(covered, 0, 0, 0, "is empty"))
 
 
 def _is_blank(path: Path) -> bool:

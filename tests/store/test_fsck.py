@@ -1,5 +1,7 @@
 """`fsck`: damage is told, with what is lost; repair keeps the longest good part."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +64,26 @@ def test_a_good_folder_is_good(state: Path) -> None:
     assert [one.good for one in found] == [True] * 4
     assert "records 6…40, 70 rows" in by_name(found)[NAME].text
     assert {path.name for path in state.iterdir()} == before
+
+
+def test_the_log_beside_an_emptied_journal_stays(state: Path) -> None:
+    """SQLite removes the log of an empty file as it opens it: looking must not, repair keeps it."""
+    log = state / f"{NAME}-wal"
+    with contextlib.closing(sqlite3.connect(state / NAME)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("DELETE FROM record WHERE id = 6")
+        db.commit()
+        kept = log.read_bytes()
+    (state / NAME).write_bytes(b"")
+    log.write_bytes(kept)
+    found = by_name(examine(state))[NAME]
+    assert not found.good
+    assert "is empty" in found.text
+    assert log.read_bytes() == kept
+    examine(state, repair=True)
+    assert (state / f"damaged-{log.name}").read_bytes() == kept
+    assert not log.exists()
+    assert by_name(examine(state))[NAME].good
 
 
 def test_a_damaged_record_ends_the_good_part(state: Path) -> None:
