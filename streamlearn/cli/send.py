@@ -31,7 +31,12 @@ def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 
 @click.command()
 @click.argument("src")
-@click.option("--to", required=True, metavar="ENDPOINT", help="The daemon's ingest.pull.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="ENDPOINT",
+    help="The daemon's ingest.pull; with --ack its ingest.router, with --pub its ingest.sub.",
+)
 @click.option("--stream", default="default", metavar="ID", help="Name of the stream.")
 @click.option("--producer", metavar="ID", help="Who numbers the rows, where a stream has several.")
 @click.option(
