@@ -72,6 +72,9 @@ def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
     """
     if damage := wal.fault(log_of(path)):
         raise DamagedError(f"{damage}; {mend or way_out(path)}")
+    if path.exists() and not path.stat().st_size and wal.transactions(log_of(path)):
+        # SQLite would take the log for that of another file, and delete it.
+        raise DamagedError(f"{path}: is empty, and its log is not; {mend or way_out(path)}")
     with translated(path, mend):
         db = connect(path, "WAL")
         try:

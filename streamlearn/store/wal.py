@@ -59,13 +59,12 @@ def fault(log: Path) -> str:
         Its file, before SQLite opens it; it need not be there.
 
     """
-    if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
+    if not _is_begun(log):
         return ""
-    with log.open("rb") as file:
-        header = _header(file.read(_HEADER_BYTES))
+    header = _header_of(log)
     frames = _frames(log, header)
     taken = frames.ours & frames.good
-    end = 0 if not header.good else _first(~taken)
+    end = _first(~taken) if header.good else 0
     # A frame that is as it was written, after one that ended a transaction that SQLite drops.
     ended = np.cumsum(frames.commits & frames.ours & (np.arange(len(taken)) >= end))
     later = taken[1:] & (ended[:-1] > 0)
@@ -73,6 +72,23 @@ def fault(log: Path) -> str:
         return ""
     what = f"frame {end + 1}" if header.good else "its header"
     return f"{log}: {what} is damaged, with {ended[-1]} transactions that were on the disk"
+
+
+def transactions(log: Path) -> int:
+    """How many transactions SQLite will take from a log that need not be there."""
+    if not _is_begun(log) or not (header := _header_of(log)).good:
+        return 0
+    frames = _frames(log, header)
+    return int(frames.commits[: _first(~(frames.ours & frames.good))].sum())
+
+
+def _is_begun(log: Path) -> bool:
+    return log.exists() and log.stat().st_size > _HEADER_BYTES
+
+
+def _header_of(log: Path) -> _Header:
+    with log.open("rb") as file:
+        return _header(file.read(_HEADER_BYTES))
 
 
 def _first(flags: NDArray[np.bool_]) -> int:

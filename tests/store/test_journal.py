@@ -239,3 +239,17 @@ def test_another_layout_is_damage(
     (tmp_path / NAME).write_bytes(data.replace(what, replace))
     with pytest.raises(DamagedError, match="tables"):
         Journal(tmp_path, 1 << 20)
+
+
+def test_an_emptied_file_beside_its_log_is_refused(tmp_path: Path) -> None:
+    """SQLite would delete the log, and what was acknowledged with it."""
+    one = Journal(tmp_path, 1 << 20)
+    one.append(records(1, 3))
+    log = tmp_path / f"{NAME}-wal"
+    whole = log.read_bytes()
+    one.close()
+    (tmp_path / NAME).write_bytes(b"")
+    log.write_bytes(whole)
+    with pytest.raises(DamagedError, match="is empty, and its log is not; see streamlearn fsck"):
+        Journal(tmp_path, 1 << 20)
+    assert log.read_bytes() == whole
