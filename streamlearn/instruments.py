@@ -144,7 +144,8 @@ class News:
         for (name, reason), count in now.items():
             more = count - self._told.get((name, reason), 0)
             if more:
-                example = self._counts.examples.get(reason, "") if name == "rejected" else ""
+                # Once only: what is refused at the gate gives none, and an old one would mislead.
+                example = self._counts.examples.pop(reason, "") if name == "rejected" else ""
                 details = {"reason": reason, "example": example}
                 log.warning(name, extra={"count": more} | {k: v for k, v in details.items() if v})
                 events.append({"name": name, "count": more, "reason": reason})
