@@ -1,5 +1,6 @@
 """SQLite as the stores use it: durable commits, errors with a way out, damage told at the start."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 from streamlearn.errors import DamagedError, NoSpaceError, StateError
 from streamlearn.store import atomic, wal
+
+log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -75,6 +78,8 @@ def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
     if path.exists() and not path.stat().st_size and wal.transactions(log_of(path)):
         # SQLite would take the log for that of another file, and delete it.
         raise DamagedError(f"{path}: is empty, and its log is not; {mend or way_out(path)}")
+    if pages := wal.unfinished(log_of(path)):
+        log.warning("a write was cut off", extra={"file": str(path), "pages": pages})
     with translated(path, mend):
         db = connect(path, "WAL")
         try:

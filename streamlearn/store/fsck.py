@@ -111,6 +111,7 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         aside = _emptied(folder, covered) if repair else ""
         yield Finding(path.name, good=False, text=f"{text}; producers tell by their numbers{aside}")
         return
+    cut = wal.unfinished(log_of(path))
     if covered < 0 and _is_blank(path):
         # Power went while it was made: nothing was acknowledged yet.
         yield Finding(path.name, good=True, text="none")
@@ -121,6 +122,10 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         rest = salvage(path, covered)
         found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
     after = f"records {found.first}…{found.last}, {found.rows} rows" if found.first else "none"
+    if cut:
+        after += (
+            f"; its log ends with {cut} pages of a write that is not whole, as after a power cut"
+        )
     if not found.fault:
         good = covered + 1 >= found.first or found.first in (0, 1)
         gap = "" if good else f"; no checkpoint here reaches to record {found.first - 1}"

@@ -82,6 +82,20 @@ def transactions(log: Path) -> int:
     return int(frames.commits[: _first(~(frames.ours & frames.good))].sum())
 
 
+def unfinished(log: Path) -> int:
+    """Frames at its end that SQLite drops, as they make no whole transaction.
+
+    A kill or a power cut in the middle of a write leaves some, and so does damage to the last
+    transaction; which of them it was cannot be told.
+    """
+    if not _is_begun(log) or not (header := _header_of(log)).good:
+        return 0
+    frames = _frames(log, header)
+    end = _first(~(frames.ours & frames.good))
+    whole = np.flatnonzero(frames.commits[:end])
+    return int(frames.ours[whole[-1] + 1 if len(whole) else 0 :].sum())
+
+
 def _is_begun(log: Path) -> bool:
     return log.exists() and log.stat().st_size > _HEADER_BYTES
 

@@ -208,3 +208,23 @@ def test_a_journal_that_was_being_made_is_good(state: Path, tmp_path: Path) -> N
         (folder / NAME).write_bytes(b"")
     assert by_name(examine(young))[NAME] == Finding(NAME, good=True, text="none")
     assert not by_name(examine(state))[NAME].good
+
+
+def test_a_write_that_was_cut_off_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is damaged, but a person should know that the last transaction is not whole."""
+    journal = Journal(tmp_path, 1 << 30)
+    for number in (1, 2, 3):
+        journal.append(records(number, 1))
+    main, log = tmp_path / NAME, tmp_path / f"{NAME}-wal"
+    base, whole = main.read_bytes(), bytearray(log.read_bytes())
+    journal.close()
+    whole[-1] ^= 1
+    main.write_bytes(base)
+    log.write_bytes(whole)
+    found = by_name(examine(tmp_path))[NAME]
+    assert found.good
+    assert "records 1…2, 4 rows; its log ends with" in found.text
+    main.write_bytes(base)
+    log.write_bytes(whole)
+    Journal(tmp_path, 1 << 30).close()
+    assert "a write was cut off" in caplog.text
