@@ -73,13 +73,14 @@ def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
         It cannot be opened.
 
     """
-    if damage := wal.fault(log_of(path)):
-        raise DamagedError(f"{damage}; {mend or way_out(path)}")
-    if path.exists() and not path.stat().st_size and wal.transactions(log_of(path)):
+    found = wal.look(log_of(path))
+    if found.fault:
+        raise DamagedError(f"{found.fault}; {mend or way_out(path)}")
+    if path.exists() and not path.stat().st_size and found.transactions:
         # SQLite would take the log for that of another file, and delete it.
         raise DamagedError(f"{path}: is empty, and its log is not; {mend or way_out(path)}")
-    if pages := wal.unfinished(log_of(path)):
-        log.warning("a write was cut off", extra={"file": str(path), "pages": pages})
+    if found.cut:
+        log.warning("a write was cut off", extra={"file": str(path), "pages": found.cut})
     with translated(path, mend):
         db = connect(path, "WAL")
         try:

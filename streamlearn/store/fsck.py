@@ -98,10 +98,11 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     path = folder / journal.NAME
     if not path.exists():
         return
-    if damage := wal.fault(log_of(path)):
+    log = wal.look(log_of(path))
+    if log.fault:
         # To open it would drop what comes after the damage, and with it the sign that it was there.
         copied = _copied(log_of(path)) if repair else ""
-        text = f"{damage}; good: what was written before; lost: what comes after"
+        text = f"{log.fault}; good: what was written before; lost: what comes after"
         yield Finding(log_of(path).name, good=False, text=text + copied)
         if not repair:
             return
@@ -111,7 +112,6 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         aside = _emptied(folder, covered) if repair else ""
         yield Finding(path.name, good=False, text=f"{text}; producers tell by their numbers{aside}")
         return
-    cut = wal.unfinished(log_of(path))
     if covered < 0 and _is_blank(path):
         # Power went while it was made: nothing was acknowledged yet.
         yield Finding(path.name, good=True, text="none")
@@ -122,10 +122,9 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         rest = salvage(path, covered)
         found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
     after = f"records {found.first}…{found.last}, {found.rows} rows" if found.first else "none"
-    if cut:
-        after += (
-            f"; its log ends with {cut} pages of a write that is not whole, as after a power cut"
-        )
+    if log.cut:
+        after += f"; its log ends with {log.cut} pages of a write that is not whole"
+        after += ", as after a power cut"
     if not found.fault:
         good = covered + 1 >= found.first or found.first in (0, 1)
         gap = "" if good else f"; no checkpoint here reaches to record {found.first - 1}"

@@ -48,23 +48,45 @@ class _Frames(NamedTuple):
     """Whether its checksum goes on from the frame before."""
 
 
-def fault(log: Path) -> str:
-    """What is damaged in a log, "" where SQLite will take all that was durable.
+class Log(NamedTuple):
+    """What a log holds, in SQLite's eyes and in ours."""
 
-    Damage in the last transaction cannot be told from a power cut.
+    fault: str
+    """What is damaged, "" where SQLite will take all that was durable."""
+    transactions: int
+    """How many SQLite will take."""
+    cut: int
+    """Frames at its end that SQLite drops, as they make no whole transaction.
+
+    A kill or a power cut in the middle of a write leaves some, and so does damage to the last
+    transaction; which of them it was cannot be told.
+    """
+
+
+def look(log: Path) -> Log:
+    """Read a log once, before SQLite opens it.
 
     Parameters
     ----------
     log
-        Its file, before SQLite opens it; it need not be there.
+        Its file; it need not be there.
 
     """
-    if not _is_begun(log):
-        return ""
-    header = _header_of(log)
+    if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
+        return Log("", 0, 0)
+    with log.open("rb") as file:
+        header = _header(file.read(_HEADER_BYTES))
     frames = _frames(log, header)
     taken = frames.ours & frames.good
     end = _first(~taken) if header.good else 0
+    whole = np.flatnonzero(frames.commits[:end])
+    cut = int(frames.ours[whole[-1] + 1 if len(whole) else 0 :].sum()) if header.good else 0
+    return Log(_fault(log, header, frames, end), len(whole), cut)
+
+
+def _fault(log: Path, header: _Header, frames: _Frames, end: int) -> str:
+    """What is damaged in a log that SQLite takes up to a frame."""
+    taken = frames.ours & frames.good
     # A frame that is as it was written, after one that ended a transaction that SQLite drops.
     ended = np.cumsum(frames.commits & frames.ours & (np.arange(len(taken)) >= end))
     later = taken[1:] & (ended[:-1] > 0)
@@ -72,37 +94,6 @@ def fault(log: Path) -> str:
         return ""
     what = f"frame {end + 1}" if header.good else "its header"
     return f"{log}: {what} is damaged, with {ended[-1]} transactions that were on the disk"
-
-
-def transactions(log: Path) -> int:
-    """How many transactions SQLite will take from a log that need not be there."""
-    if not _is_begun(log) or not (header := _header_of(log)).good:
-        return 0
-    frames = _frames(log, header)
-    return int(frames.commits[: _first(~(frames.ours & frames.good))].sum())
-
-
-def unfinished(log: Path) -> int:
-    """Frames at its end that SQLite drops, as they make no whole transaction.
-
-    A kill or a power cut in the middle of a write leaves some, and so does damage to the last
-    transaction; which of them it was cannot be told.
-    """
-    if not _is_begun(log) or not (header := _header_of(log)).good:
-        return 0
-    frames = _frames(log, header)
-    end = _first(~(frames.ours & frames.good))
-    whole = np.flatnonzero(frames.commits[:end])
-    return int(frames.ours[whole[-1] + 1 if len(whole) else 0 :].sum())
-
-
-def _is_begun(log: Path) -> bool:
-    return log.exists() and log.stat().st_size > _HEADER_BYTES
-
-
-def _header_of(log: Path) -> _Header:
-    with log.open("rb") as file:
-        return _header(file.read(_HEADER_BYTES))
 
 
 def _first(flags: NDArray[np.bool_]) -> int:
