@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 import numba
 import numba.core.config
 import numpy as np
+from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,17 +87,35 @@ if HOME is not None:
     vars(numba.core.config)["CACHE_DIR"] = str(HOME)
 
 
-class _Helper(CPUDispatcher):
+class Helper(CPUDispatcher):
     """A dispatcher without the compiled way in from Python, so such a call must not reach it."""
 
     def __call__(self, *arguments: Any) -> Any:
+        """Run the plain function."""
         with np.errstate(over="ignore"):  # compiled words wrap around without a word
             return self.py_func(*arguments)
 
 
+class _Apart(Compiler):
+    """Tells the optimiser that no array is written which overlaps another one of the same call.
+
+    Else it would look when the code runs, and take plain loops where arrays lie within a few
+    hundred bytes of each other. Those round differently, so a layer of a few units would now and
+    then differ in the last bit from its like in another process.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)  # type: ignore[no-untyped-call]
+        self.state.flags.noalias = True
+
+
 def kernel(function: F) -> F:
-    """Compile on first call, without the interpreter lock, and keep the code for the next start."""
-    compile_it: Any = numba.njit(cache=HOME is not None, **_OPTIONS)
+    """Compile on first call, without the interpreter lock, and keep the code for the next start.
+
+    Of arrays that overlap, a kernel or a helper may write none, or look at one only; a test holds
+    it.
+    """
+    compile_it: Any = numba.njit(cache=HOME is not None, pipeline_class=_Apart, **_OPTIONS)
     return cast("F", compile_it(function))
 
 
@@ -110,4 +129,4 @@ def inlined(function: F) -> F:
     the copy that later processes load may round differently. A test holds it.
     """
     options = {"nopython": True, "forceinline": True, **_OPTIONS, **_NO_WRAPPERS}
-    return cast("F", _Helper(py_func=function, targetoptions=options))
+    return cast("F", Helper(py_func=function, targetoptions=options, pipeline_class=_Apart))

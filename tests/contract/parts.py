@@ -173,14 +173,16 @@ class Entry(NamedTuple):
     """Import string."""
     changed: dict[str, Any]
 
-    def build(self, *, twin: bool = False, seed: int = SEED) -> Any:
-        """The part, or its slow twin, from the same options and place."""
+    def build(self, *, twin: bool = False, seed: int = SEED, times: int = 1) -> Any:
+        """The part, or its slow twin, from the same options and place; or one that much larger."""
         options = resolve(self.target).Options
         fields = {field.name for field in msgspec.structs.fields(options)}
         small = SMALL.get(self.name, {"units": 7} if "units" in fields else {})
         given = small | self.changed
+        if isinstance(given.get("units"), int):
+            given["units"] *= times
         made = self._twin_class() if twin else resolve(self.target)
-        place = Place(WIDTH, SHAPE, CLASSES, seed)
+        place = Place(times * WIDTH, (times * SHAPE[0], SHAPE[1]), CLASSES, seed)
         return made(options(**{self.kind: self.name}, **given), place)
 
     def _twin_class(self) -> Any:
@@ -203,12 +205,12 @@ def label(entry: Entry) -> str:
     return "-".join([entry.name, *(f"{key}={value}" for key, value in entry.changed.items())])
 
 
-def stream(count: int, seed: int = SEED) -> tuple[F32, I32]:
+def stream(count: int, seed: int = SEED, times: int = 1) -> tuple[F32, I32]:
     """Rows [B, D] around one centre a class, half of them zero inputs; a third without a label."""
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((CLASSES, WIDTH))
+    centres = rng.standard_normal((CLASSES, times * WIDTH))
     y = rng.integers(0, CLASSES, count)
-    x = np.maximum(centres[y] + 0.7 * rng.standard_normal((count, WIDTH)), 0)
+    x = np.maximum(centres[y] + 0.7 * rng.standard_normal((count, times * WIDTH)), 0)
     y[rng.random(count) < 1 / 3] = -1
     return np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.int32)
 

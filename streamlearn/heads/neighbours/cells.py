@@ -115,15 +115,15 @@ def until_sorted(state: State) -> int:
 @inlined
 def sort_in(state: State, look: Look, held: int, seed: int) -> None:
     """Draw the anchors anew, and find the cell of each of `held` rows; cells and anchors move."""
-    C, memory, anchors = state.anchors.shape[0], state.memory, state.anchors
+    C, rows, anchors = state.anchors.shape[0], state.rows, state.anchors
     offset = int(uniform(seed, state.labelled[0], _OFFSET) * held)
     for c in range(C):
-        one, other = anchors[c], memory[(offset + c * held // C) % held]
+        one, other = anchors[c], rows[(offset + c * held // C) % held]
         for d in range(one.shape[0]):
             one[d] = other[d]
     for m in range(held):
         for c in range(C):
-            look.far[c] = squares(anchors[c], memory[m])
+            look.far[c] = squares(anchors[c], rows[m])
         nearest(look.far, look.even, C, look.near[:1], look.near_far[:1])
         state.cells[m] = look.near[0]
     state.sorted_in[0] = 1

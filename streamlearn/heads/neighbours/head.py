@@ -104,9 +104,8 @@ class Neighbours(Head):
         _check(options, place)
         M = options.memory_rows
         C = cells(M, approximate=options.index == "approximate")
-        rows = aligned(M + GROUP, place.width_in)
         self._state = State(
-            memory=rows[:M],
+            rows=aligned(M + GROUP, place.width_in),
             labels=np.full(M, UNLABELLED, np.int32),
             born=np.zeros(M, np.int64),
             counts=np.zeros(place.classes, np.int64),
@@ -127,7 +126,6 @@ class Neighbours(Head):
             unit=cosine,
         )
         room = Room(
-            rows=rows,
             far=np.zeros((GROUP, M + GROUP), np.float32),
             near=np.zeros(options.k, np.int64),
             near_far=np.zeros(options.k, np.float32),
@@ -154,7 +152,8 @@ class Neighbours(Head):
 
     def arrays(self) -> Arrays:
         """The memory [M, D'], whose rows are whose and how old, counts, running figures."""
-        return dict(self._state._asdict())
+        arrays = self._state._asdict()
+        return {"memory": arrays.pop("rows")[: self.options.memory_rows], **arrays}
 
     def gauges(self) -> dict[str, float]:
         """Rows kept, shares of the smallest and largest class, what the nearest is like, age."""

@@ -67,12 +67,10 @@ class Setting(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Room for a group; but for memory it holds nothing between groups."""
+    """Room for a group; holds nothing between groups."""
 
-    rows: F32
-    """[M + R, D'] memory, and behind it the rows of the group; D' as in `padded`."""
     far: F32
-    """[R, M + R] d² of each row of the group to each of `rows`."""
+    """[R, M + R] d² of each row of the group to each of the state's rows."""
     near: I64
     """[k] slots of the nearest, the nearest first."""
     near_far: F32
@@ -100,7 +98,7 @@ def _sweep(state: State, room: Room, look: Look, held: int, group: int) -> None:
 
     far_rm = sum over d of (rows_md - rows_(M + r)d)²; infinite where r does not look into m's cell.
     """
-    rows, far, wanted, cells = room.rows, room.far, look.wanted, state.cells
+    rows, far, wanted, cells = state.rows, room.far, look.wanted, state.cells
     M = rows.shape[0] - GROUP
     far[:group, :held] = np.float32(np.inf)
     for m in range(held + group):
@@ -159,7 +157,7 @@ def _remember(state: State, room: Room, look: Look, slot: int, places: tuple[int
     places is the row's number in the group, and how many the group has.
     """
     r, group = places
-    rows, far = room.rows, room.far
+    rows, far = state.rows, room.far
     own = rows.shape[0] - GROUP + r
     one, other = rows[slot], rows[own]
     for d in range(one.shape[0]):
@@ -209,8 +207,8 @@ def learn(x: F32, y: I32, out: F32, arrays: Plain, numbers: Plain, spare: Plain)
         before = state.labelled[0]
         look.wanted[:] = 0
         for r in range(group):
-            _read(x[begin + r], setting, room.rows[M + r])
-            choose(state, look, room.rows[M + r], r)
+            _read(x[begin + r], setting, state.rows[M + r])
+            choose(state, look, state.rows[M + r], r)
         _sweep(state, room, look, min(before, M), group)
         _take_turns(state, setting, room, look, y[begin : begin + group], out[begin:])
         if C and state.labelled[0] == before + due:

@@ -28,8 +28,9 @@ KEEPS: Final = {"recency": RECENCY, "reservoir": RESERVOIR, "classes": CLASSES}
 class State(NamedTuple):
     """What learning moves; M rows remembered, those in use first."""
 
-    memory: F32
-    """[M, D'] rows as they are compared: in bounds, or of length 1, then zeros."""
+    rows: F32
+    """[M + R, D'] rows as they are compared: in bounds, or of length 1, then zeros; memory, and
+    behind it the R rows at work."""
     labels: I32
     """[M] their classes, -1 where nothing is remembered yet."""
     born: I64

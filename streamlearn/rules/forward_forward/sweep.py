@@ -81,9 +81,9 @@ def _add_four(weights: F32, four: U32, p: F32, m: F32, step: F32) -> None:
 
 
 @inlined
-def _learn_until(layer: Layer, step: F32, until: int) -> None:
-    """Learn pending inputs below `until`, and up to three more; step [2, H]."""
-    weights, gains, work, numbers = layer.weights, layer.gains, layer.work, layer.numbers
+def _learn_until(weights: F32, layer: Layer, step: F32, until: int) -> None:
+    """Learn pending inputs of weights [D, H] below `until`, and up to three more; step [2, H]."""
+    gains, work, numbers = layer.gains, layer.work, layer.numbers
     V = work.shape[1] - 1
     index, plus, minus = layer.active[V], layer.rows[V + 1], layer.rows[V + 2]
     a, n, adagrad = work[AT, V], work[COUNT, V], numbers[LARGEST] > 0
@@ -204,7 +204,7 @@ def sweep(weights: F32, layer: Layer, step: F32, learns: bool, out: F32) -> None
         busy = False
     for until in range(_CHUNK, D + _CHUNK if busy else 0, _CHUNK):
         if learns:
-            _learn_until(layer, step, until)
+            _learn_until(weights, layer, step, until)
         if pair:
             for a in range(until - _CHUNK, min(until, D), 4):
                 four = layer.active[0, a : a + 4]

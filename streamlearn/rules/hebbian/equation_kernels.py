@@ -86,7 +86,8 @@ def _answer(x: F32, units: Units, settings: Settings, scratch: Scratch, out: F32
     for c in range(rows):
         n = active_inputs(x[c], scratch.active[c], scratch.z[c])
         scratch.counts[c] = n if on_sphere(scratch.z[c, :n], settings.p) else 0
-    _products(units.powered, scratch, rows, scratch.current)
+    powered = units.weights if settings.p == 4 else units.powered
+    _products(powered, scratch, rows, scratch.current)
     if settings.dot:
         _products(units.weights, scratch, rows, scratch.plain)
     for c in range(rows):

@@ -29,7 +29,7 @@ class Units(NamedTuple):
     weights: F32
     """[D, H] W."""
     powered: F32
-    """[D, H] sign(W) |W|^(p-1); W itself where p = 2."""
+    """[D, H] sign(W) |W|^(p-1); [0, H] where p = 2: it is W."""
     size: F64
     """[H] sum_i |W_i|^p; 0: no weights yet."""
     alive: F32

@@ -77,15 +77,17 @@ def _move(units: Units, settings: Settings, scratch: Scratch, moved: I64) -> Non
     p, reach, size = settings.p, power(settings.radius, settings.p), scratch.size
     size[: moved.shape[0]] = 0
     for i in range(units.weights.shape[0]):
-        weights, powers = units.weights[i], units.powered[i]
+        weights = units.weights[i]
         for m in range(moved.shape[0]):
             h, change = moved[m], scratch.change[m]
             kept = 1.0 - change * units.decay[h]
             new = np.float32(kept * weights[h] + change * reach * units.gathered[h, i])
             weights[h] = new
             units.gathered[h, i] = 0
-            powered = new if p == 4 else signed_power(new, p)
-            powers[h] = powered
+            powered = new
+            if p != 4:
+                powered = signed_power(new, p)
+                units.powered[i, h] = powered
             size[m] += np.float64(powered) * new
 
 

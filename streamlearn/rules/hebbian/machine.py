@@ -128,7 +128,7 @@ def units_for(
     H, random = options.units, options.start == "random"
     known = {
         "weights": weights,
-        "powered": weights if options.p == 2 else np.zeros_like(weights),
+        "powered": np.zeros_like(weights[:0] if options.p == 2 else weights),
         "size": (np.abs(weights, dtype=np.float64) ** options.p).sum(axis=0),
         "moves": np.zeros(H, np.int64),
         "load": np.ones(H, np.float32),

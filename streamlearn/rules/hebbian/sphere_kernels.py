@@ -35,7 +35,7 @@ class Units(NamedTuple):
     weights: F32
     """[D, H] V: W up to a factor a unit, so that pulling a unit touches active inputs only."""
     powered: F32
-    """[D, H] sign(V) |V|^(p-1), so that currents are plain products; V itself where p = 2."""
+    """[D, H] sign(V) |V|^(p-1), so that currents are plain products; [0, H] for p = 2: it is V."""
     size: F64
     """[H] sum_i |V_i|^p."""
     gain: F32
@@ -112,7 +112,8 @@ def respond(x: F32, units: Units, settings: Settings, scratch: Scratch, out: F32
         out[:] = 0
         return 0
     current, gain = scratch.current, units.gain
-    active_product(units.powered, scratch.active[:n], scratch.z[:n], current)
+    powered = units.weights if settings.p == 4 else units.powered
+    active_product(powered, scratch.active[:n], scratch.z[:n], current)
     for h in range(out.shape[0]):
         current[h] *= gain[h]
     if settings.dot:
