@@ -42,14 +42,15 @@ def test_rubbish_changes_nothing_but_the_counts(
     talk = threading.Thread(target=_talk, args=(port, stop, strangers), name="strangers")
     talk.start()
     try:
-        _, _ = throw(one, 0, 2000)
+        warm_up, _ = throw(one, 0, 2000)
+        # What comes by another connection could else be read in between.
+        wait_learned(one, len(warm_up))
         before = process.memory_info().rss
         valid, reasons = throw(one, 1, MESSAGES)
         grown = process.memory_info().rss - before
     finally:
         stop.set()
         talk.join()
-    warm_up, _ = throw_nowhere(0, 2000)
     rows = warm_up + valid
     wait_learned(one, len(rows))
     saved = request(one.control, "checkpoint", timeout_s=PATIENCE_S)
