@@ -16,6 +16,7 @@ from streamlearn.config import Config, learner_part
 from streamlearn.errors import DamagedError, NoSpaceError, StateError
 from streamlearn.observe.board import Board
 from streamlearn.pipeline.intake import Intake
+from streamlearn.pipeline.joined import fitting, follows, joined
 from streamlearn.store import recovery
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.store.dead import DeadLetters, Letter
@@ -37,6 +38,8 @@ from streamlearn.wire.message import Label, Sample, Schema, decode
 log = logging.getLogger(__name__)
 
 _ROOM_S: Final = 0.02
+_RUN: Final = 256
+"""Messages that go to the learner together, at most."""
 _TELL_S: Final = 2.0
 _LEAST_COVERED: Final = 2
 """Checkpoints that the journal reaches back to, so that one damaged one loses nothing."""
@@ -84,6 +87,8 @@ class Durable:
         self._learner_part = learner_part(config)
         self._id, self._part = 0, 0
         self._next: dict[tuple[str, str], int] = {}
+        self._run: list[tuple[int, Sample]] = []
+        """While rows are replayed: messages that wait, each with the number of its record."""
         self._saved_bytes = 0
         self._writer = ThreadPoolExecutor(1, "journal")
         self._writing: Future[None] | None = None
@@ -143,34 +148,75 @@ class Durable:
             A record is not what was written; see `streamlearn fsck`.
 
         """
-        done, total, told_s = 0, self.progress.total, time.monotonic()
+        told_s, self._run = time.monotonic(), []
         for record in self.journal.after(self._id):
             self._replay_one(record, intake, schema, fine)
-            done += record.rows
-            self.progress = Progress(done, total)
             if time.monotonic() - told_s > _TELL_S:
                 told_s = time.monotonic()
+                done, total = self.progress
                 log.info("recovering", extra={"rows": done, "of": total})
+        self._hand_over(intake, fine)
         intake.flush()
         self.places = Places([[*pair, next_seq] for pair, next_seq in self._next.items()])
-        return done
+        return self.progress.done
 
     def _replay_one(
         self, record: Record, intake: Intake, schema: Schema, fine: Callable[[], None]
     ) -> None:
-        if record.kind == DREAM:
+        message = decode(record.frames, schema) if record.kind == MESSAGE else None
+        if isinstance(message, Sample):
+            self._take(record, message, intake, fine)
+            return
+        self._hand_over(intake, fine)
+        if isinstance(message, Label):
+            self._write_parts(intake.label, message, len(message.y), intake, fine)
+            pair = (message.stream, message.producer)
+            self._note(record.id, pair, self._next.get(pair, 0))
+        elif record.kind == DREAM:
             self._dream_again(int(record.header), intake, fine)
             self._id, self._part = record.id, 0
-            return
-        if record.kind == SKIPPED:
+        else:
             which = numbers([*record.frames, b""])
             assert which is not None
             self._note(record.id, (which.stream, which.producer), which.seq + which.n)
-            return
-        message = decode(record.frames, schema)
-        assert isinstance(message, Sample | Label)
-        n = message.n if isinstance(message, Sample) else len(message.y)
-        write: Callable[..., None] = intake.sample if isinstance(message, Sample) else intake.label
+            self._advance(record.rows)
+
+    def _take(
+        self, record: Record, message: Sample, intake: Intake, fine: Callable[[], None]
+    ) -> None:
+        """Put a message behind those that wait to go to the learner together."""
+        run = self._run
+        together = intake.joins and len(run) < _RUN
+        if run and not (together and follows(run[-1][1], message)):
+            self._hand_over(intake, fine)
+        self._run.append((record.id, message))
+
+    def _hand_over(self, intake: Intake, fine: Callable[[], None]) -> None:
+        """Let the learner have the messages that wait."""
+        while self._run:
+            messages = [message for _, message in self._run]
+            whole = 0 if self._part else fitting(messages, intake.room())
+            if whole:
+                fine()
+                rows = joined(messages[:whole])
+                intake.sample(rows, 0, rows.n)
+            else:
+                whole, rows = 1, messages[0]
+                self._write_parts(intake.sample, rows, rows.n, intake, fine)
+            number = self._run[whole - 1][0]
+            self._note(number, (rows.stream, rows.producer), rows.seq + rows.n)
+            self._advance(rows.n)
+            del self._run[:whole]
+
+    def _write_parts(
+        self,
+        write: Callable[..., None],
+        message: Sample | Label,
+        n: int,
+        intake: Intake,
+        fine: Callable[[], None],
+    ) -> None:
+        """Write a message's rows or labels, from the first not learned on, as there is room."""
         start = self._part
         while start < n:
             fine()
@@ -180,9 +226,9 @@ class Durable:
                 start = stop
             else:
                 intake.wait_room(_ROOM_S)
-        pair = (message.stream, message.producer)
-        end = message.seq + n if isinstance(message, Sample) else self._next.get(pair, 0)
-        self._note(record.id, pair, end)
+
+    def _advance(self, rows: int) -> None:
+        self.progress = Progress(self.progress.done + rows, self.progress.total)
 
     def _dream_again(self, left: int, intake: Intake, fine: Callable[[], None]) -> None:
         while left > 0:

@@ -9,8 +9,8 @@ from streamlearn.heads import HEADS
 from streamlearn.learner import Learner
 from streamlearn.observe.board import Board
 from streamlearn.options import Config
+from streamlearn.pipeline.counts import Counts
 from streamlearn.pipeline.figures import FigureStage
-from streamlearn.pipeline.intake import Counts
 from streamlearn.pipeline.outlet import Learned, Outlet
 from streamlearn.pipeline.stage import PartStage
 from streamlearn.prepare import STEPS

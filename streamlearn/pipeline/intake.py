@@ -9,14 +9,16 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
-from streamlearn.errors import REASONS, RejectedError
+from streamlearn.errors import RejectedError
 from streamlearn.part import I32, UNLABELLED, Arrays, Origin
+from streamlearn.pipeline.counts import Counts
 from streamlearn.pipeline.history import History
+from streamlearn.pipeline.joined import Joined
 from streamlearn.pipeline.rehearsal import Rehearsal
 from streamlearn.pipeline.ring import AGAIN, DREAM, FRESH, LATE, Ring
-from streamlearn.pipeline.streams import BEGIN_REASONS, Kept, Streams, marks
+from streamlearn.pipeline.streams import Kept, Streams, marks
 from streamlearn.prepare.window import Window
 from streamlearn.wire.message import Heartbeat, Label, Sample
 
@@ -51,22 +53,6 @@ class Looks(NamedTuple):
     """What is shown again; None where nothing is."""
 
 
-class Counts:
-    """What came in and what became of it; plain numbers that only intake writes."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.messages = 0
-        self.missed = 0
-        self.labels_late = 0
-        self.labels_dropped = {"too_late": 0, "known": 0}
-        self.begun = dict.fromkeys(BEGIN_REASONS, 0)
-        self.rejected = dict.fromkeys(REASONS, 0)
-        self.dropped: dict[str, int] = {"behind": 0, "stopping": 0, "rate": 0}
-        self.examples: dict[str, str] = {}
-        """Reason → the last message refused for it, in words."""
-
-
 class Intake:
     """Writes messages into the ring.
 
@@ -85,6 +71,11 @@ class Intake:
     looks
         What is kept of every stream; None where no part looks back.
 
+    Attributes
+    ----------
+    joins
+        Whether messages may come as one, see `joined`: nothing asks where one begins.
+
     """
 
     def __init__(
@@ -97,6 +88,7 @@ class Intake:
         looks: Looks | None = None,
     ) -> None:
         self.counts = Counts()
+        self.joins = looks is None
         self.sources: list[tuple[str, str]] = []
         self._pipeline = pipeline
         self._ring = ring = pipeline.ring
@@ -198,21 +190,22 @@ class Intake:
         """Write rows start:stop of a message; there must be room for them."""
         source = self.source(message.stream, message.producer)
         if start == 0:
-            self.counts.messages += 1
+            self.counts.messages += message.messages if isinstance(message, Joined) else 1
             follows = self._follow(source, message.seq, message.n)
         else:
             follows = True
         begins = self._place(source, message.t if start == 0 else math.nan, follows=follows)
         self.counts.received += stop - start
         x, y = message.x[start:stop], None if message.y is None else message.y[start:stop]
-        rows = _Rows(source, message.seq + start, 1, message.t, begins)
+        t = message.times[start:stop] if isinstance(message, Joined) else message.t
+        rows = _Rows(source, message.seq + start, 1, t, begins)
         if self._looks is None or self._looks.window is None:
             self._write(rows, x, y)
             return
         cut = self._looks.window.cut(self._kept.slot, x, y, begins=begins)
         if len(cut.last):
             seq = rows.seq + int(cut.last[0])
-            rows = _Rows(source, seq, self._hop, message.t, cut.begins)
+            rows = _Rows(source, seq, self._hop, t, cut.begins)
             self._write(rows, cut.x, cut.y)
 
     def _place(self, source: int, t: float, *, follows: bool) -> bool:
@@ -231,6 +224,7 @@ class Intake:
             here = self._ring.writable(len(x) - start)
             end = start + here.stop - here.start
             labels = None if y is None else y[start:end]
+            self._t[here] = rows.t[start:end] if isinstance(rows.t, np.ndarray) else rows.t
             self._write_fresh(here, rows, rows.seq + start * rows.hop, x[start:end], labels)
             self._pipeline.commit(end - start)
             rows, start = rows._replace(begins=False), end
@@ -241,7 +235,7 @@ class Intake:
         self._x[here] = x
         self._kind[here] = FRESH
         self._y[here] = UNLABELLED if y is None else y
-        self._source[here], self._t[here] = rows.source, rows.t
+        self._source[here] = rows.source
         if n == 1:
             self._seq[here.start], self._sample[here.start] = seq, samples
         else:
@@ -392,5 +386,6 @@ class _Rows(NamedTuple):
     """Of the first."""
     hop: int
     """From one seq to the next."""
-    t: float
+    t: float | NDArray[np.float64]
+    """One for all, or [n]."""
     begins: bool

@@ -97,10 +97,8 @@ class Record(NamedTuple):
     def crc(self) -> int:
         """The checksum over all of it."""
         lengths = (self.id, self.kind, self.rows, len(self.stream), len(self.header))
-        crc = zlib.crc32(struct.pack("<5q", *lengths))
-        for part in (self.stream, self.header, self.payload):
-            crc = zlib.crc32(part, crc)
-        return crc
+        head = struct.pack("<5q", *lengths) + self.stream + self.header
+        return zlib.crc32(self.payload, zlib.crc32(head))
 
 
 def size_of(*frames: bytes) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from streamlearn.instruments import News
 from streamlearn.options_outside import SecurityOptions
-from streamlearn.pipeline.intake import Counts
+from streamlearn.pipeline.counts import Counts
 from streamlearn.wire.gate import Gate
 
 
