@@ -16,7 +16,7 @@ from streamlearn.config import Config, learner_part
 from streamlearn.errors import DamagedError, NoSpaceError, StateError
 from streamlearn.observe.board import Board
 from streamlearn.pipeline.intake import Intake
-from streamlearn.pipeline.joined import fitting, follows, joined
+from streamlearn.pipeline.joined import Run, fitting, joined
 from streamlearn.store import recovery
 from streamlearn.store.checkpoint import Checkpoints, Snapshot
 from streamlearn.store.dead import DeadLetters, Letter
@@ -38,8 +38,6 @@ from streamlearn.wire.message import Label, Sample, Schema, decode
 log = logging.getLogger(__name__)
 
 _ROOM_S: Final = 0.02
-_RUN: Final = 256
-"""Messages that go to the learner together, at most."""
 _TELL_S: Final = 2.0
 _LEAST_COVERED: Final = 2
 """Checkpoints that the journal reaches back to, so that one damaged one loses nothing."""
@@ -87,8 +85,8 @@ class Durable:
         self._learner_part = learner_part(config)
         self._id, self._part = 0, 0
         self._next: dict[tuple[str, str], int] = {}
-        self._run: list[tuple[int, Sample]] = []
-        """While rows are replayed: messages that wait, each with the number of its record."""
+        self._run, self._newest = Run(), 0
+        """While rows are replayed: messages that wait, and the number of the last one's record."""
         self._saved_bytes = 0
         self._writer = ThreadPoolExecutor(1, "journal")
         self._writing: Future[None] | None = None
@@ -148,7 +146,7 @@ class Durable:
             A record is not what was written; see `streamlearn fsck`.
 
         """
-        told_s, self._run = time.monotonic(), []
+        told_s = time.monotonic()
         for record in self.journal.after(self._id):
             self._replay_one(record, intake, schema, fine)
             if time.monotonic() - told_s > _TELL_S:
@@ -185,16 +183,14 @@ class Durable:
         self, record: Record, message: Sample, intake: Intake, fine: Callable[[], None]
     ) -> None:
         """Put a message behind those that wait to go to the learner together."""
-        run = self._run
-        together = intake.joins and len(run) < _RUN
-        if run and not (together and follows(run[-1][1], message)):
+        if self._run.messages and not (intake.joins and self._run.takes(message)):
             self._hand_over(intake, fine)
-        self._run.append((record.id, message))
+        self._run.add(message)
+        self._newest = record.id
 
     def _hand_over(self, intake: Intake, fine: Callable[[], None]) -> None:
         """Let the learner have the messages that wait."""
-        while self._run:
-            messages = [message for _, message in self._run]
+        while messages := self._run.messages:
             whole = 0 if self._part else fitting(messages, intake.room())
             if whole:
                 fine()
@@ -203,10 +199,10 @@ class Durable:
             else:
                 whole, rows = 1, messages[0]
                 self._write_parts(intake.sample, rows, rows.n, intake, fine)
-            number = self._run[whole - 1][0]
+            self._run.cut(whole)
+            number = self._newest - len(messages)
             self._note(number, (rows.stream, rows.producer), rows.seq + rows.n)
             self._advance(rows.n)
-            del self._run[:whole]
 
     def _write_parts(
         self,

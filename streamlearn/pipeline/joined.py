@@ -1,13 +1,16 @@
 """Messages of one producer that follow each other, as one: rows are cheap together, dear alone."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.part import UNLABELLED
 from streamlearn.wire.message import I32, Sample
+
+_MOST_MESSAGES: Final = 256
+_MOST_BYTES: Final = 1 << 20
 
 
 class Joined(Sample, frozen=True, eq=False, gc=False):
@@ -18,14 +21,36 @@ class Joined(Sample, frozen=True, eq=False, gc=False):
     messages: int
 
 
-def follows(before: Sample, message: Sample) -> bool:
-    """Whether a message goes on where another one ends, with rows of the same type."""
-    return (
-        message.seq == before.seq + before.n
-        and message.producer == before.producer
-        and message.stream == before.stream
-        and message.x.dtype == before.x.dtype
-    )
+class Run:
+    """Messages that wait to become one, few enough to be copied at once."""
+
+    def __init__(self) -> None:
+        self.messages: list[Sample] = []
+        self._bytes = 0
+
+    def takes(self, message: Sample) -> bool:
+        """Whether a message goes on where the last one ends, with rows of the same type."""
+        if not self.messages:
+            return True
+        last = self.messages[-1]
+        return (
+            message.seq == last.seq + last.n
+            and message.producer == last.producer
+            and message.stream == last.stream
+            and message.x.dtype == last.x.dtype
+            and len(self.messages) < _MOST_MESSAGES
+            and self._bytes + message.x.nbytes <= _MOST_BYTES
+        )
+
+    def add(self, message: Sample) -> None:
+        """Append a message that it takes."""
+        self.messages.append(message)
+        self._bytes += message.x.nbytes
+
+    def cut(self, count: int) -> None:
+        """Take the first messages away."""
+        self._bytes -= sum(message.x.nbytes for message in self.messages[:count])
+        del self.messages[:count]
 
 
 def joined(messages: Sequence[Sample]) -> Sample:

@@ -1,13 +1,11 @@
 """Messages that become rows together: the same rows as one by one, and which ones may."""
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 from pipeline.parts import Collector
 
 from streamlearn.pipeline.intake import Intake
-from streamlearn.pipeline.joined import fitting, follows, joined
+from streamlearn.pipeline.joined import Run, fitting, joined
 from streamlearn.pipeline.ring import Ring
 from streamlearn.pipeline.threads import Pipeline
 from streamlearn.wire.message import I32, Label, Sample
@@ -78,15 +76,39 @@ def test_one_message_alone_stays_what_it_is() -> None:
     assert joined([rows(0, 1), rows(1, 1)]).y is None
 
 
-def test_only_what_goes_on_follows() -> None:
+def run_of(*messages: Sample) -> Run:
+    """Messages that wait."""
+    run = Run()
+    for message in messages:
+        assert run.takes(message)
+        run.add(message)
+    return run
+
+
+def test_only_what_goes_on_is_taken() -> None:
     """The same producer and stream, the next number, the same type of numbers."""
-    assert all(follows(a, b) for a, b in pairwise(MESSAGES))
-    first, second = rows(0, 2), rows(2, 2)
-    assert not follows(first, rows(3, 1))
-    assert not follows(first, rows(1, 1))
-    assert not follows(first, rows(2, 2, dtype="<f4"))
+    run = run_of(*MESSAGES)
+    assert run.messages == MESSAGES
+    run = run_of(rows(0, 2))
+    assert not run.takes(rows(3, 1))
+    assert not run.takes(rows(1, 1))
+    assert not run.takes(rows(2, 2, dtype="<f4"))
+    x = rows(2, 2).x
     for stream, producer in (("other", "p"), ("s", "other")):
-        assert not follows(first, Sample(stream, producer, 2, 2, NAN, second.x, None))
+        assert not run.takes(Sample(stream, producer, 2, 2, NAN, x, None))
+
+
+def test_a_run_stays_small() -> None:
+    """At most 256 messages or 1 MiB wait; a larger message waits alone."""
+    run = run_of(*(rows(i, 1) for i in range(256)))
+    assert not run.takes(rows(256, 1))
+    run.cut(255)
+    assert run.takes(rows(256, 1))
+    large = 1 << 19
+    run = run_of(rows(0, large + 1))
+    assert not run.takes(rows(large + 1, 1))
+    run.cut(1)
+    assert run.takes(rows(7, large))
 
 
 def test_as_many_fit_as_there_is_room_for() -> None:
