@@ -47,6 +47,7 @@ ORDER = (
         "wire.gate",
         "wire.door",
         "wire.credit",
+        "wire.backlog",
         "wire.source",
         "wire.router",
         "wire.ingest",

@@ -11,7 +11,6 @@ disk or the ring has no room nothing more is read, so senders wait.
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -33,6 +32,7 @@ from streamlearn.wire.acknowledged import (
     reject,
     welcome,
 )
+from streamlearn.wire.backlog import Backlog
 from streamlearn.wire.batch import Answers, Batch, Entry, Keeps, Limits, Refused, without
 from streamlearn.wire.credit import Credits
 from streamlearn.wire.door import Door
@@ -82,8 +82,7 @@ class Router(Source):
         """The batch that is written now, or waits for room on the disk."""
         self._writing: Future[None] | None = None
         self._again_s = 0.0
-        self._backlog: deque[tuple[Entry, Message | None]] = deque()
-        self._entry: Entry | None = None
+        self._backlog = Backlog(keeps)
         self._credits = Credits(keeps, limits.credit_bytes)
 
     def let_in(self, door: Door | None) -> None:
@@ -383,15 +382,8 @@ class Router(Source):
         """Deliver what is durable, in order, as far as there is room; paused, begin nothing new."""
         self._go_on()
         while True:
-            if self._entry is not None:
-                part = self._start if self._message is not None else 0
-                if part or self._message is None:
-                    self._keeps.delivered(self._entry, part)
-                if self._message is not None:
-                    return
-                self._entry = None
-            if paused or not self._backlog:
+            self._backlog.went(self._start if self.halfway else None)
+            if paused or self.halfway or not self._backlog:
                 return
-            self._entry, message = self._backlog.popleft()
-            if message is not None:
+            if (message := self._backlog.take(joins=self.sink.joins)) is not None:
                 self._deliver(message)

@@ -23,6 +23,9 @@ _BURST_MESSAGES: Final = 32
 class Sink(Protocol):
     """Who takes the messages; called from the ingest thread alone."""
 
+    joins: bool
+    """Whether messages may come as one, see `streamlearn.pipeline.joined`."""
+
     def room(self) -> int:
         """Rows that can be written now."""
 

@@ -28,6 +28,8 @@ def until(condition: Callable[[], bool], what: str) -> None:
 class Recorder:
     """The sink. `space` rows can be written; a test makes more with `make_room`."""
 
+    joins = True
+
     def __init__(self, space: int = 1 << 40) -> None:
         self.rows: list[tuple[str, int, float, int]] = []
         """stream, seq, first number, label; one a row."""
