@@ -169,6 +169,27 @@ def test_run_that_cannot_start_exits_with_3(daemon: Daemons, config_file: Any) -
     assert one.stop() == 0
 
 
+def test_fsck_changes_no_byte_of_what_a_kill_left(daemon: Daemons, endpoint: Any) -> None:
+    """What was acknowledged is in the journal's log; looking leaves it there, to the byte."""
+    router = endpoint()
+    one = daemon(DIGITS, f"ingest.router={router}", "store.checkpoint_every_s=0")
+    words = ("send", "optdigits", "--to", router, "--ack", "--producer", "desk", "--limit", 300)
+    assert streamlearn(*words).returncode == 0
+    one.kill()
+    before = {path: path.read_bytes() for path in one.state.iterdir() if path.is_file()}
+    assert {path.name for path in before} >= {"journal.sqlite", "journal.sqlite-wal", "lock"}
+    for _ in range(2):
+        looked = streamlearn("fsck", one.state)
+        assert (looked.returncode, "300 rows" in looked.stdout) == (0, True), looked
+    assert {path: path.read_bytes() for path in one.state.iterdir() if path.is_file()} == before
+    one.start()
+    one.wait_ready(90)
+    status_when(one, lambda status: status["rows_learned"] == 300)
+    running = streamlearn("fsck", one.state)
+    assert running.returncode == 3
+    assert f"in use by process {one.pid}: stop that daemon first" in running.stderr
+
+
 def test_demo_learns_what_evaluate_learns(tmp_path: Path) -> None:
     """`demo --json`: the promised keys, the digest of `evaluate`, and a picture."""
     pytest.importorskip("matplotlib")

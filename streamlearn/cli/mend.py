@@ -29,7 +29,8 @@ def fsck(folder: Path, *, repair: bool, json: bool) -> int:
     """Check every byte of a state folder.
 
     Checkpoints, journal and dead letters: what is damaged, and what is lost with it. No daemon may
-    be using DIR. Exit code 1 where something is damaged and was not repaired.
+    be using DIR, in which nothing changes without --repair. Exit code 1 where something is damaged
+    and was not repaired.
     """
     from streamlearn.store.fsck import examine
 
@@ -40,7 +41,8 @@ def fsck(folder: Path, *, repair: bool, json: bool) -> int:
     else:
         for one in found:
             click.echo(f"{'good   ' if one.good else 'DAMAGED'}  {one.name}  {one.text}")
-        click.echo("nothing is damaged" if good else "repaired" if repair else "damaged")
+        way_out = f"damaged; streamlearn fsck {folder} --repair keeps what is good"
+        click.echo("nothing is damaged" if good else "repaired" if repair else way_out)
     return 0 if good or repair else 1
 
 

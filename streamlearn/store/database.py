@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from streamlearn.store import atomic, wal
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1 << 20
+_HEADING: Final = re.compile(r"\*\*\* in database main \*\*\*\n?")
 
 
 def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connection:
@@ -24,21 +26,19 @@ def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connecti
     path
         Its file; made where it is not there.
     mode
-        "WAL", held by this process alone, or "DELETE", shared with others.
+        "WAL", held by this process alone, or "DELETE", shared with others; "": read as a file that
+        has no log and that nobody writes to, without a change to it or beside it.
     damaged
         Read as far as it goes what SQLite would refuse, such as a file shorter than it was.
 
     """
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    name = str(path) if mode else f"{path.absolute().as_uri()}?immutable=1"
+    more: Any = {"timeout": 5.0, "isolation_level": None, "check_same_thread": False}
+    db: sqlite3.Connection = sqlite3.connect(name, uri=not mode, **more)
     try:
         if damaged:
             db.execute("PRAGMA writable_schema = ON")
-        if mode == "WAL":
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute(f"PRAGMA journal_mode = {mode}")
-        # Beside a log FULL is enough. Without one a commit is that the rollback journal is removed,
-        # and FULL does not wait for that: https://www.sqlite.org/pragma.html#pragma_synchronous
-        db.execute(f"PRAGMA synchronous = {'FULL' if mode == 'WAL' else 'EXTRA'}")
+        _set_mode(db, mode)
         db.execute("PRAGMA trusted_schema = OFF")
     except MemoryError:
         db.close()
@@ -50,6 +50,15 @@ def connect(path: Path, mode: str, *, damaged: bool = False) -> sqlite3.Connecti
         db.close()
         raise
     return db
+
+
+def _set_mode(db: sqlite3.Connection, mode: str) -> None:
+    if mode == "WAL":
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute(f"PRAGMA journal_mode = {mode}" if mode else "PRAGMA journal_mode")
+    # Beside a log FULL is enough. Without one a commit is that the rollback journal is removed, and
+    # FULL does not wait for that: https://www.sqlite.org/pragma.html#pragma_synchronous
+    db.execute(f"PRAGMA synchronous = {'FULL' if mode == 'WAL' else 'EXTRA'}")
 
 
 def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
@@ -90,7 +99,7 @@ def connect_sound(path: Path, mend: str = "") -> sqlite3.Connection:
             raise
     if fault != "ok":
         db.close()
-        raise DamagedError(f"{path}: {fault}; {mend or way_out(path)}")
+        raise DamagedError(f"{path}: {one_line(fault)}; {mend or way_out(path)}")
     try:
         _write_anew(log_of(path))
     except BaseException:
@@ -125,6 +134,11 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def one_line(said: object) -> str:
+    """What SQLite says in one line: of a broken tree it has a heading, and a line each."""
+    return "; ".join(_HEADING.sub("", str(said)).split("\n"))
+
+
 def way_out(path: Path) -> str:
     """What to do about a damaged file."""
     return f"see streamlearn fsck {path.parent}"
@@ -140,7 +154,7 @@ def translated(path: Path, mend: str = "") -> Iterator[None]:
         raise DamagedError(f"{path}: {error.object!r}; {mend or way_out(path)}") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        text = f"{path}: {error}"
+        text = f"{path}: {one_line(error)}"
         if code == sqlite3.SQLITE_FULL:
             raise NoSpaceError(f"{text}: free some space on this disk") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -97,6 +97,8 @@ class DeadLetters:
         The state folder; the file is made when the first letter comes.
     max_bytes
         Most bytes kept.
+    copy
+        Where to read them instead, of what must stay untouched.
 
     Attributes
     ----------
@@ -105,12 +107,14 @@ class DeadLetters:
 
     """
 
-    def __init__(self, folder: Path, max_bytes: int = 16 << 20) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int = 16 << 20, *, copy: Path | None = None
+    ) -> None:
         self.path = folder / NAME
         self.max_bytes = max_bytes
         self.added = self.dropped = 0
         with translated(self.path):
-            self._db = connect(self.path, "DELETE") if self.path.exists() else None
+            self._db = connect(copy or self.path, "DELETE") if self.path.exists() else None
 
     def add(self, letters: Sequence[Letter]) -> None:
         """Set messages aside, all or none; they are on the disk when it returns.

@@ -7,16 +7,18 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from streamlearn.errors import DamagedError, StateError, UsageError
 from streamlearn.store import atomic, dead, journal, wal
 from streamlearn.store.checkpoint import Checkpoints
-from streamlearn.store.database import connect, log_of
+from streamlearn.store.database import log_of, one_line
 from streamlearn.store.dead import DeadLetters
 from streamlearn.store.journal import Journal, Record
-from streamlearn.store.lock import Lock
+from streamlearn.store.lock import Lock, shared
+from streamlearn.store.untouched import read, untouched
 
 _ASIDE: Final = "damaged-"
 _NO_BOUND: Final = 1 << 62
@@ -56,7 +58,7 @@ def examine(folder: str | Path, *, repair: bool = False) -> list[Finding]:
     folder
         The state folder; no daemon may be using it.
     repair
-        Keep the longest good part of what is damaged.
+        Keep the longest good part of what is damaged; without it no byte of the folder changes.
 
     Raises
     ------
@@ -64,12 +66,14 @@ def examine(folder: str | Path, *, repair: bool = False) -> list[Finding]:
         There is no such folder.
     StartError
         A daemon is using it.
+    StateError
+        It cannot be read, or there is no room for a copy of what can only be read so.
 
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder: name the store.dir of a daemon")
-    with Lock(folder):
+    with Lock(folder) if repair else shared(folder):
         covered = -1
         found = []
         for finding, position in _checkpoints(folder, repair=repair):
@@ -96,8 +100,14 @@ def _checkpoints(folder: Path, *, repair: bool) -> Iterator[tuple[Finding, int]]
 
 def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
     path = folder / journal.NAME
-    if not path.exists():
-        return
+    if path.exists():
+        with nullcontext(path) if repair else untouched(path) as where:
+            yield from _journal_at(where, folder, covered, repair=repair)
+
+
+def _journal_at(where: Path, folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
+    """What is found out about a folder's journal; `where` is the file or a copy of it."""
+    path = folder / journal.NAME
     log = wal.look(log_of(path))
     if log.fault:
         # To open it would drop what comes after the damage, and with it the sign that it was there.
@@ -112,15 +122,17 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         aside = _emptied(folder, covered) if repair else ""
         yield Finding(path.name, good=False, text=f"{text}; producers tell by their numbers{aside}")
         return
-    if covered < 0 and _is_blank(path):
+    if covered < 0 and _is_blank(where):
         # Power went while it was made: nothing was acknowledged yet.
         yield Finding(path.name, good=True, text="none")
         return
-    found = salvage(path)
+    found = salvage(where)
     if found.fault and found.last < covered:
         # The newest checkpoint needs only what comes after it.
-        rest = salvage(path, covered)
-        found = rest._replace(fault=found.fault + (f"; {rest.fault}" if rest.fault else ""))
+        rest = salvage(where, covered)
+        found = rest._replace(
+            fault="; ".join(dict.fromkeys(filter(None, (found.fault, rest.fault))))
+        )
     after = f"records {found.first}…{found.last}, {found.rows} rows" if found.first else "none"
     if log.cut:
         after += f"; its log ends with {log.cut} pages of a write that is not whole"
@@ -130,7 +142,7 @@ def _journal(folder: Path, covered: int, *, repair: bool) -> Iterator[Finding]:
         gap = "" if good else f"; no checkpoint here reaches to record {found.first - 1}"
         yield Finding(path.name, good=good, text=after + gap)
         return
-    text = f"{found.fault}; good: {after}; {_loss(path, found, covered)}"
+    text = f"{found.fault}; good: {after}; {_loss(where, found, covered)}"
     if repair:
         text += _keep_prefix(folder, found)
     yield Finding(path.name, good=False, text=text)
@@ -145,7 +157,7 @@ def _emptied(folder: Path, covered: int) -> str:
 
 def _is_blank(path: Path) -> bool:
     try:
-        with _reading(path) as db:
+        with closing(read(path)) as db:
             return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     except sqlite3.Error:
         return False
@@ -155,7 +167,7 @@ def _loss(path: Path, found: Salvage, covered: int) -> str:
     """What is lost with the damaged part."""
     above = max(found.last, covered)
     try:
-        with _reading(path) as db:
+        with closing(read(path)) as db:
             count, rows = db.execute(_REST, (above,)).fetchone()
     except sqlite3.Error:
         return "lost: what comes after, how much cannot be told; producers tell by their numbers"
@@ -169,40 +181,26 @@ def salvage(path: Path, after: int = -1) -> Salvage:
         for record in good_records(path, after):
             first, last, rows = first or record.id, record.id, rows + record.rows
     except (sqlite3.Error, DamagedError) as error:
-        return Salvage(after, first, last, rows, str(error))
+        return Salvage(after, first, last, rows, one_line(error))
     return Salvage(after, first, last, rows, "")
 
 
 def good_records(path: Path, after: int = -1) -> Iterator[Record]:
     """Records above a number, in order; at damage `DamagedError` or SQLite's own error."""
-    with _reading(path) as db:
+    with closing(read(path)) as db:
         number = after
         while (values := db.execute(_NEXT, (number,)).fetchone()) is not None:
             if number >= 0 and values[0] != number + 1:
-                raise DamagedError(f"{path}: records {number + 1}…{values[0] - 1} are missing")
+                raise DamagedError(f"records {number + 1}…{values[0] - 1} are missing")
             if (record := journal.checked(values)) is None:
-                raise DamagedError(f"{path}: record {values[0]}: its checksum differs")
+                raise DamagedError(f"record {values[0]}: its checksum differs")
             number = record.id
             yield record
         if after >= 0:
             return
         faults = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
         if faults != ["ok"]:
-            raise DamagedError(f"{path}: {faults[0]}")
-
-
-class _reading:  # noqa: N801  used like a function
-    """A connection for reading, closed at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._db = connect(self._path, "WAL", damaged=True)
-        return self._db
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+            raise DamagedError(faults[0])
 
 
 def _keep_prefix(folder: Path, found: Salvage) -> str:
@@ -267,19 +265,20 @@ def _dead(folder: Path, *, repair: bool) -> Iterator[Finding]:
     path = folder / dead.NAME
     if not path.exists():
         return
-    try:
-        letters = DeadLetters(folder)
+    with nullcontext(path) if repair else untouched(path, shared=True) as where:
         try:
-            count, bad = _letters(letters)
-            if bad and repair:
-                letters.remove(bad)
-        finally:
-            letters.close()
-    except (StateError, sqlite3.Error) as error:
-        yield Finding(path.name, good=False, text=str(error) + (_moved(path) if repair else ""))
-        return
+            with closing(DeadLetters(folder, copy=where)) as letters:
+                count, bad = _letters(letters)
+                if bad and repair:
+                    letters.remove(bad)
+        except (StateError, sqlite3.Error) as error:
+            text = one_line(error) + (_moved(path) if repair else "")
+            yield Finding(path.name, good=False, text=text)
+            return
     gone = "; removed" if repair else "; lost: these"
-    text = f"{count} letters" + (f", damaged: {', '.join(map(str, bad))}{gone}" if bad else "")
+    text = f"{count} letter{'s' * (count != 1)}" + (
+        f", damaged: {', '.join(map(str, bad))}{gone}" if bad else ""
+    )
     yield Finding(path.name, good=not bad, text=text)
 
 

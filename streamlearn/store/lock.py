@@ -3,7 +3,8 @@
 import fcntl
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -67,7 +68,7 @@ class Lock:
     def _take(self) -> None:
         if not _flock(self._descriptor, fcntl.LOCK_EX, _PATIENCE_S):
             raise StartError(
-                f"store.dir: {self.folder} is in use by process {_written_by(self._descriptor)}: "
+                f"store.dir: {self.folder} is in use by {_who(self._descriptor)}: "
                 "stop that daemon, or give this one a folder of its own"
             )
         try:
@@ -78,6 +79,33 @@ class Lock:
             _probe(self.folder)
         except StateError as error:
             raise StartError(f"store.dir: {error}") from error
+
+
+@contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Keep daemons out of a folder while it is looked at, without a change to it.
+
+    Raises
+    ------
+    StartError
+        A daemon has it.
+    StateError
+        Its lock cannot be read.
+
+    """
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        yield  # a copy of a folder, or one that no daemon took yet
+        return
+    except OSError as error:
+        raise StateError(f"{folder / NAME}: cannot be read: {error.strerror}") from error
+    try:
+        if not _flock(descriptor, fcntl.LOCK_SH, _PATIENCE_S):
+            raise StartError(f"{folder} is in use by {_who(descriptor)}: stop that daemon first")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def holder(folder: Path) -> int | None:
@@ -108,6 +136,18 @@ def _written_by(descriptor: int) -> int:
     """Read the number of the process; 0 where it has not written it yet."""
     text = os.pread(descriptor, 32, 0).strip()
     return int(text) if text.isdigit() else 0
+
+
+def _who(descriptor: int) -> str:
+    """Who holds it; `fsck` leaves no number, and that of a container says nothing here."""
+    number = _written_by(descriptor)
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        number = 0
+    except PermissionError:
+        pass  # it is another user's
+    return f"process {number}" if number else "another process, which may be streamlearn fsck"
 
 
 def _probe(folder: Path) -> None:

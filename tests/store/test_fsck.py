@@ -7,42 +7,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from store.helpers import snapshot
+from store.helpers import records, state_folder
 
 from streamlearn.cli import main
-from streamlearn.errors import StartError, UsageError
-from streamlearn.store.checkpoint import Checkpoints
-from streamlearn.store.dead import DeadLetters, Letter
+from streamlearn.errors import DamagedError, StartError, UsageError
+from streamlearn.store.dead import DeadLetters
 from streamlearn.store.fsck import Finding, examine
-from streamlearn.store.journal import MESSAGE, NAME, Journal, Record
+from streamlearn.store.journal import NAME, Journal
 from streamlearn.store.lock import Lock
-
-PAYLOAD = bytes(range(250)) * 8
-
-
-def records(first: int, count: int) -> list[Record]:
-    """Records of two rows."""
-    numbers = range(first, first + count)
-    return [Record(i, MESSAGE, 2, b"cam0", b"h%d" % i, PAYLOAD) for i in numbers]
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A folder with two checkpoints, the newest at record 10, a journal to 40, a dead letter."""
-    store = Checkpoints(tmp_path)
-    with store.lock():
-        for position in (5, 10):
-            one = snapshot(position)
-            meta = {**one.meta, "journal": {"id": position, "part": 0, "places": []}}
-            store.save(one._replace(meta=meta))
-    journal = Journal(tmp_path, 1 << 30)
-    journal.append(records(1, 40))
-    journal.trim(5)
-    journal.close()
-    dead = DeadLetters(tmp_path)
-    dead.add([Letter(0, 0.0, "shape", "", "p", i, 1, b"cam0", b"h", b"x") for i in range(2)])
-    dead.close()
-    return tmp_path
+    """A folder with two checkpoints, the newest at record 10, a journal to 40, two letters."""
+    return state_folder(tmp_path)
 
 
 def damage(path: Path, what: bytes, replace: bytes) -> None:
@@ -58,12 +36,10 @@ def by_name(found: list[Finding]) -> dict[str, Finding]:
 
 
 def test_a_good_folder_is_good(state: Path) -> None:
-    """Everything is named, nothing is changed."""
-    before = {path.name for path in state.iterdir()}
+    """Everything is named."""
     found = examine(state)
     assert [one.good for one in found] == [True] * 4
     assert "records 6…40, 70 rows" in by_name(found)[NAME].text
-    assert {path.name for path in state.iterdir()} == before
 
 
 def test_the_log_beside_an_emptied_journal_stays(state: Path) -> None:
@@ -121,6 +97,22 @@ def test_a_page_of_rubbish(state: Path, share: float) -> None:
     journal.close()
 
 
+def test_what_sqlite_says_of_a_broken_tree_is_one_line(state: Path) -> None:
+    """It has a heading, and a line each; a finding is one line, and so is a daemon's error."""
+    path = state / NAME
+    data, told = path.read_bytes(), []
+    for place in range(0, len(data), 4096):
+        path.write_bytes(data[:place] + b"\xa5" * 4096 + data[place + 4096 :])
+        told.append(by_name(examine(state))[NAME].text)
+        try:
+            Journal(state, 1 << 30).close()
+        except DamagedError as error:
+            told.append(str(error))
+    assert [text for text in told if "\n" in text or "***" in text] == []
+    assert any("freelist" in text and "; Page" in text for text in told)
+    assert any(f"{path}: Page 3: " in text for text in told)
+
+
 def test_what_a_checkpoint_has_is_not_lost(state: Path) -> None:
     """Damage below the newest checkpoint costs nothing."""
     damage(state / NAME, b"h8", b"H8")
@@ -155,6 +147,7 @@ def test_the_verb(state: Path, config_file: Callable[..., Path]) -> None:
     told = run.invoke(main, ["fsck", str(state)])
     assert told.exit_code == 1
     assert "DAMAGED" in told.output
+    assert told.output.endswith(f"damaged; streamlearn fsck {state} --repair keeps what is good\n")
     assert run.invoke(main, ["fsck", str(state), "--repair"]).exit_code == 0
     assert '"good":true' in run.invoke(main, ["fsck", str(state), "--json"]).output
     with pytest.raises(UsageError):

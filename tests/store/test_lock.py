@@ -3,17 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from store.helpers import files_at_most, names
+from store.helpers import files_at_most, names, not_root
 
 from streamlearn.errors import StartError
 from streamlearn.store import atomic
 from streamlearn.store.checkpoint import Checkpoints
-from streamlearn.store.lock import holder
+from streamlearn.store.lock import holder, shared
 
 HOLD = "import sys; from streamlearn.store.checkpoint import Checkpoints\n"
 
@@ -34,6 +32,25 @@ def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
     assert holder(tmp_path) is None
     Checkpoints(tmp_path).lock().close()
+
+
+def test_who_only_looks_keeps_daemons_out(tmp_path: Path) -> None:
+    """A daemon that starts meanwhile is told, not of a process that ended; others may look, too."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with Checkpoints(tmp_path).lock():
+        pass
+    (tmp_path / "lock").write_text(f"{ended.pid}\n")
+    with shared(tmp_path), shared(tmp_path):
+        assert holder(tmp_path) is None
+        with pytest.raises(
+            StartError, match="in use by another process, which may be streamlearn fsck"
+        ):
+            Checkpoints(tmp_path).lock()
+    with Checkpoints(tmp_path).lock():
+        with pytest.raises(StartError, match=f"in use by process {os.getpid()}: stop that daemon"):
+            shared(tmp_path).__enter__()
+        assert holder(tmp_path) == os.getpid()
 
 
 def test_a_lock_is_given_back(tmp_path: Path) -> None:
@@ -60,17 +77,6 @@ def test_no_folder_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StartError, match=r"store\.dir: .*file/state: Not a directory"):
         Checkpoints(tmp_path / "file" / "state").lock()
-
-
-@contextmanager
-def not_root() -> Iterator[None]:
-    """Give up the root user's right to write anywhere."""
-    if os.geteuid() == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(os.getuid())
 
 
 def test_a_folder_that_cannot_be_written_to(
