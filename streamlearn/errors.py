@@ -4,6 +4,7 @@
 
     StreamlearnError            exit 1  it ran and failed: show the text, stop
     ├── UsageError              exit 2  the call is wrong: show the text, change the call
+    │   ├── ArgumentError       exit 2  an argument is: the same, under the name the caller gave it
     │   └── ConfigError         exit 2  the file is wrong: one line an error, change the file
     ├── StartError              exit 3  port taken, state locked, folder read-only: mend, start
     ├── RejectedError           -       one message is refused: count it under its reason, go on
@@ -47,6 +48,15 @@ class UsageError(StreamlearnError):
     """The call is wrong; the text says which argument and what it takes."""
 
     exit_code = 2
+
+
+class ArgumentError(UsageError):
+    """An argument is wrong; its name is apart, for a command line that has another word for it."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name}: {detail}")
+        self.name = name
+        self.detail = detail
 
 
 class ConfigError(UsageError):

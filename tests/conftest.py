@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from caller import Call, Done
 from hypothesis import settings
 from leaks import Leaks
 
 from streamlearn.bench.process import LOOPBACK, DaemonProcess, free_ports
+from streamlearn.cli import main
 from streamlearn.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +127,21 @@ def nothing_left() -> Iterator[None]:
 def endpoint() -> Callable[[], str]:
     """Give a TCP endpoint on the loopback that nobody uses, another at each call."""
     return lambda: f"tcp://{LOOPBACK}:{free_ports(1)[0]}"
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process."""
+
+    def one(*words: object) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert isinstance(end.value.code, int)
+        return Done(end.value.code, out, err)
+
+    return one
 
 
 @pytest.fixture

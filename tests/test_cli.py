@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from caller import Call
 
 from streamlearn import data
 from streamlearn.cli import main
@@ -33,38 +34,6 @@ units = -3
 knd = "softmax"
 kind = "softmx"
 """
-
-
-class Done(NamedTuple):
-    """How a verb ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def last(self) -> dict[str, Any]:
-        """The JSON object in the last line of stdout."""
-        found: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return found
-
-
-Call = Callable[..., Done]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process."""
-
-    def one(*words: object) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(word) for word in words])
-        out, err = capfd.readouterr()
-        assert isinstance(end.value.code, int)
-        return Done(end.value.code, out, err)
-
-    return one
 
 
 @pytest.fixture
@@ -135,15 +104,15 @@ def test_version(call: Call) -> None:
         ("inspect nowhere", 2, "nowhere: no such folder"),
         ("send optdigits", 2, "Missing option '--to'"),
         ("send optdigit --to tcp://127.0.0.1:9", 2, "did you mean 'optdigits'"),
-        ("send optdigits --to nonsense", 2, "endpoint 'nonsense'"),
-        ("send optdigits --to tcp://127.0.0.1:9 --stream a*b", 2, "stream: expected 1 to 128"),
+        ("send optdigits --to nonsense", 2, "--to: expected tcp://HOST:PORT, got 'nonse"),
+        ("send optdigits --to tcp://127.0.0.1:9 --stream a*b", 2, "--stream: expected 1 to 128"),
         ("send optdigits --to tcp://127.0.0.1:9 --rate 0", 2, "0 is not in the range x>0"),
         ("send optdigits --to tcp://127.0.0.1:9 --no-labels --label-delay 3", 2, "choose one"),
         ("send optdigits --to tcp://127.0.0.1:9 --timeout 0.1", 1, "the daemon is not there"),
-        ("watch nonsense", 2, "endpoint 'nonsense'"),
+        ("watch nonsense", 2, "ENDPOINT: expected tcp://HOST:PORT, got 'nonsense'"),
         ("watch tcp://127.0.0.1:9 --timeout 0.1", 1, "nothing was published within 0.1 s"),
         ("ctl tcp://127.0.0.1:9 ping --timeout 0.1", 1, "tcp://127.0.0.1:9"),
-        ("ctl nonsense ping", 2, "nonsense"),
+        ("ctl nonsense ping", 2, "ENDPOINT: expected tcp://HOST:PORT, got 'nonsense'"),
         ("ctl tcp://127.0.0.1:9 set a", 2, "a: expected KEY=VALUE"),
         ("bench nothing", 2, "bench nothing: expected some of kernels"),
         ("demo --dataset ROWS", 2, "no configuration comes with it; add --config FILE"),

@@ -37,8 +37,9 @@ class Verbs(click.Group):
         extra["standalone_mode"] = False
         stdout = sys.stdout
         arguments = list(sys.argv[1:] if args is None else args)
+        extra["obj"] = tuple(arguments)
         try:
-            code = super().main(arguments, prog_name or "streamlearn", **extra)
+            code = super().main(list(arguments), prog_name or "streamlearn", **extra)
         except SystemExit as end:
             # Where the reader has had enough (`… | head`), click replaces stdout and gives up:
             # for us that is no failure.

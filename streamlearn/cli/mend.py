@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamlearn.cli.keygen import keys_option
+from streamlearn.cli.naming import told_as
 from streamlearn.cli.show import as_json
 from streamlearn.errors import UsageError
 
@@ -179,8 +180,11 @@ def _sent(letter: "Letter", to: str, timeout: float, keys: Path | None) -> bool:
 
     rows = rows_of(letter)
     stream, shape = letter.stream.decode(), rows.x.shape[1:]
-    with Producer(
-        to, stream, rows.producer, timeout_s=timeout, ack=True, shape=shape, keys=keys
-    ) as one:
+    with (
+        told_as(endpoint="--to"),
+        Producer(
+            to, stream, rows.producer, timeout_s=timeout, ack=True, shape=shape, keys=keys
+        ) as one,
+    ):
         one.send(rows.x, rows.y, rows.t)
     return one.rejected > 0

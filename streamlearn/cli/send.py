@@ -6,17 +6,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
 from streamlearn.cli.keygen import keys_option
+from streamlearn.cli.naming import told_as
 from streamlearn.cli.progress import DownloadBar, progress
 from streamlearn.errors import UsageError
 
 if TYPE_CHECKING:
     from streamlearn.client import Producer
     from streamlearn.data import Dataset
+
+_OPTIONS: Final = {
+    "endpoint": "--to",
+    "stream": "--stream",
+    "producer": "--producer",
+    "spool": "--spool",
+}
 
 
 def _size(_: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -86,8 +94,7 @@ def send(src: str, *, to: str, **how: Any) -> None:
     from streamlearn import data
     from streamlearn.client import Producer
 
-    if how["no_labels"] and how["label_delay"]:
-        raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
+    _refuse(**how)
     rows = data.load(src, new_bar=DownloadBar, size=how["size"]).train
     if how["ack"] and rows.series is not None:
         raise UsageError("--ack: a set of recordings is many streams; send it without")
@@ -97,6 +104,7 @@ def send(src: str, *, to: str, **how: Any) -> None:
     rows = rows.first(how["limit"] or rows.rows)
     kind: Literal["pub", "push"] = "pub" if how["pub"] else "push"
     with (
+        told_as(**_OPTIONS),
         progress(f"sending {Path(rows.name).name}", rows.rows) as show,
         Producer(
             to,
@@ -115,6 +123,19 @@ def send(src: str, *, to: str, **how: Any) -> None:
         player.play(rows, message_rows, rate, show)
     if producer.rejected:
         click.echo(f"refused: {producer.rejected} rows; see streamlearn dead list", err=True)
+
+
+def _refuse(*, no_labels: bool, label_delay: int | None, ack: bool, pub: bool, **how: Any) -> None:
+    """Refuse options that mean nothing together, before anything is loaded."""
+    if no_labels and label_delay:
+        raise UsageError("--no-labels and --label-delay: labels come late or never; choose one")
+    if how["spool"] and not ack:
+        raise UsageError("--spool: keeps rows until they are acknowledged; give --ack as well")
+    if ack and pub:
+        raise UsageError("--ack and --pub: of a newest row nobody tells; choose one")
+    if ack and not how["producer"]:
+        text = "--ack: the daemon knows by a name which rows it has; give one with --producer"
+        raise UsageError(f"{text}, the same when you send again")
 
 
 class Player:

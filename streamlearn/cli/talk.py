@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from streamlearn.cli.keygen import keys_option
+from streamlearn.cli.naming import told_as
 from streamlearn.cli.show import as_json, percent
 from streamlearn.errors import UsageError
 from streamlearn.observe.metrics import PREFIX
@@ -43,7 +44,11 @@ def watch(
 
     chosen = topics or (("",) if json else ("metrics", "event"))
     shown = _Lines() if json or topics else _Screen()
-    with Subscriber(endpoint, topics=chosen, timeout_s=timeout, keys=keys) as subscriber, shown:
+    with (
+        told_as(endpoint="ENDPOINT"),
+        Subscriber(endpoint, topics=chosen, timeout_s=timeout, keys=keys) as subscriber,
+        shown,
+    ):
         for count, message in enumerate(subscriber, 1):
             shown.show(message)
             if count == limit:
@@ -176,7 +181,8 @@ def ctl(
     given = dict(_argument(text) for text in arguments)
     if verb == "infer":
         given.setdefault("as", "lists")
-    answer = request(endpoint, verb, timeout, keys=keys, **given)
+    with told_as(endpoint="ENDPOINT"):
+        answer = request(endpoint, verb, timeout, keys=keys, **given)
     click.echo(as_json(answer))
     if answer.get("ok"):
         return 0

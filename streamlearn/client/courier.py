@@ -14,7 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from streamlearn.client.outbox import Outbox, Parcel
 from streamlearn.client.spool import Spool
-from streamlearn.errors import NoAnswerError, UsageError
+from streamlearn.errors import ArgumentError, NoAnswerError
 from streamlearn.wire.acknowledged import decode_answer, encode_hello
 from streamlearn.wire.handshake import REFUSALS, refusal
 from streamlearn.wire.keys import ClientKeys
@@ -83,8 +83,8 @@ class Courier:
         except zmq.ZMQError as error:
             self.release()
             why = zmq.strerror(error.errno or 0)
-            text = f"endpoint {endpoint!r}: {why}; give tcp://HOST:PORT"
-            raise UsageError(text) from None
+            text = f"expected tcp://HOST:PORT, got {endpoint!r}: {why}"
+            raise ArgumentError("endpoint", text) from None
         for stream, parcel in spool.parcels() if spool else ():
             self.box(stream).add(parcel)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from streamlearn.client.courier import Courier
 from streamlearn.client.pusher import Pusher
 from streamlearn.client.spool import Spool
-from streamlearn.errors import NoAnswerError, RejectedError, UsageError
+from streamlearn.errors import ArgumentError, NoAnswerError, RejectedError, UsageError
 from streamlearn.wire.keys import Keys, client_keys
 from streamlearn.wire.message import (
     MAX_PRODUCER_BYTES,
@@ -95,11 +95,13 @@ class Producer:
         self._way: Courier | Pusher
         if not more.get("ack"):
             if more.get("spool"):
-                raise UsageError("spool: keeps rows until they are acknowledged; give ack=True")
+                raise ArgumentError(
+                    "spool", "keeps rows until they are acknowledged; give ack=True"
+                )
             self._way = Pusher(endpoint, kind, timeout_s, bind=bind, keys=keys)
             return
         if not name or bind or kind != "push":
-            raise UsageError("ack: needs producer=NAME, and goes with neither bind nor kind")
+            raise ArgumentError("ack", "needs producer=NAME, and goes with neither bind nor kind")
         self._seq, folder = None, more.get("spool")
         spool = Spool(folder, name) if folder else None
         most = more.get("spool_bytes", _SPOOL_BYTES)
@@ -242,14 +244,14 @@ def _checked_stream(stream: str) -> str:
     try:
         return stream_name(stream.encode())
     except RejectedError:
-        text = f"stream: expected 1 to 128 of A-Z a-z 0-9 . _ / -, got {stream!r}"
-        raise UsageError(text) from None
+        text = f"expected 1 to 128 of A-Z a-z 0-9 . _ / -, got {stream!r}"
+        raise ArgumentError("stream", text) from None
 
 
 def _checked_producer(producer: str) -> str:
     size = len(producer.encode())
     if size > MAX_PRODUCER_BYTES:
-        raise UsageError(f"producer: expected at most {MAX_PRODUCER_BYTES} bytes, got {size}")
+        raise ArgumentError("producer", f"expected at most {MAX_PRODUCER_BYTES} bytes, got {size}")
     return producer
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import zmq
 
-from streamlearn.errors import NoAnswerError, UsageError
+from streamlearn.errors import ArgumentError, NoAnswerError
 from streamlearn.wire.handshake import Handshake
 from streamlearn.wire.keys import ClientKeys
 from streamlearn.wire.message import Message, encode
@@ -63,8 +63,8 @@ class Pusher:
         except zmq.ZMQError as error:
             self.release()
             why = zmq.strerror(error.errno or 0)
-            text = f"endpoint {self._endpoint!r}: {why}; give tcp://HOST:PORT"
-            raise UsageError(text) from None
+            text = f"expected tcp://HOST:PORT, got {self._endpoint!r}: {why}"
+            raise ArgumentError("endpoint", text) from None
 
     def send(self, message: Message) -> None:
         """Send a message; raises `NoAnswerError` where the daemon takes none in time."""

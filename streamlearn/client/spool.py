@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamlearn.client.outbox import Parcel
-from streamlearn.errors import DamagedError, UsageError
+from streamlearn.errors import ArgumentError, DamagedError
 from streamlearn.store import atomic
 from streamlearn.store.database import connect_sound, has_tables, transaction, translated, typed
 
@@ -89,9 +89,10 @@ class Spool:
             raise self._damaged("the layout")
         owner = db.execute("SELECT producer FROM who").fetchone()[0]
         if owner != producer:
-            raise UsageError(
+            raise ArgumentError(
+                "spool",
                 f"{self.path}: belongs to producer {owner!r}, not {producer!r}; "
-                "give each producer a spool of its own"
+                "give each producer a spool of its own",
             )
 
     def next_seqs(self) -> dict[str, int]:

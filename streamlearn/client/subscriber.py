@@ -7,7 +7,7 @@ from typing import Self
 import zmq
 
 from streamlearn.client.pusher import milliseconds
-from streamlearn.errors import NoAnswerError, RejectedError, UsageError
+from streamlearn.errors import ArgumentError, NoAnswerError, RejectedError
 from streamlearn.wire.handshake import Handshake
 from streamlearn.wire.keys import Keys, client_keys
 from streamlearn.wire.published import Published, decode_published
@@ -63,8 +63,9 @@ class Subscriber:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()
-            text = f"endpoint {endpoint!r}: {zmq.strerror(error.errno or 0)}; give tcp://HOST:PORT"
-            raise UsageError(text) from None
+            why = zmq.strerror(error.errno or 0)
+            text = f"expected tcp://HOST:PORT, got {endpoint!r}: {why}"
+            raise ArgumentError("endpoint", text) from None
 
     def __iter__(self) -> Iterator[Published]:
         return self

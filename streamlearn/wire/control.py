@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import msgpack
 import zmq
 
-from streamlearn.errors import NoAnswerError, StreamlearnError, UsageError
+from streamlearn.errors import ArgumentError, NoAnswerError, StreamlearnError, UsageError
 from streamlearn.schema import nearest
 from streamlearn.wire.endpoint import bind
 from streamlearn.wire.gate import OPEN, Gate
@@ -197,8 +197,9 @@ def request(
             socket.connect(endpoint)
         except zmq.ZMQError as error:
             handshake.stop()
-            text = f"endpoint {endpoint!r}: {zmq.strerror(error.errno or 0)}; give tcp://HOST:PORT"
-            raise UsageError(text) from None
+            why = zmq.strerror(error.errno or 0)
+            text = f"expected tcp://HOST:PORT, got {endpoint!r}: {why}"
+            raise ArgumentError("endpoint", text) from None
         socket.send(msgpack.packb({"v": VERSION, "verb": verb, **args}))
         if not _answered(socket, handshake, timeout_s):
             text = f"{endpoint}: no answer to {verb} within {timeout_s:g} s"

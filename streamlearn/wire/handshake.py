@@ -11,7 +11,7 @@ _REFUSED: Final = {
     zmq.Event.HANDSHAKE_FAILED_AUTH: "this client's key is not in its list of allowed clients, or "
     "has not this right",
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "one side has keys and the other has none, or other ones; "
-    "give keys as its [security] asks for",
+    "give those that its [security] asks for, by --keys DIR, in Python by keys=DIR",
 }
 
 

@@ -121,7 +121,7 @@ def test_silence_and_nonsense_are_told(endpoint: Any) -> None:
     """Nobody there ends in `NoAnswerError` in time; an endpoint that is none in `UsageError`."""
     with pytest.raises(NoAnswerError, match=r"no answer to ping within 0\.1 s"):
         request(endpoint(), "ping", 0.1)
-    with pytest.raises(UsageError, match="give tcp://HOST:PORT"):
+    with pytest.raises(UsageError, match="expected tcp://HOST:PORT"):
         request("nonsense", "ping", 0.1)
 
 
