@@ -61,6 +61,7 @@ settings.load_profile("shared machine")
 DAEMON = (
     "test_add_layer",
     "test_cli_live",
+    "test_cli_send",
     "test_daemon",
     "test_daemon_forward_forward",
     "test_daemon_geometric_spiking",

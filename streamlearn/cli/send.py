@@ -5,11 +5,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from streamlearn.cli.acknowledged import tell_known, until_acknowledged
 from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.naming import told_as
 from streamlearn.cli.progress import DownloadBar, progress
@@ -89,7 +91,8 @@ def send(src: str, *, to: str, **how: Any) -> None:
     cifar10), a folder of idx files, a .npz with X, y and is_test or with frames, a .csv, or a video
     file, which is sent in grey; or a set of recordings, a .npz with offsets, or a folder of such
     with a class each. A slow daemon slows the sending. With --ack, rows that the daemon has of this
-    producer are not sent again, so that the same command goes on where it ended.
+    producer are not sent again, so that the same command goes on where it ended. Exit code 1 where
+    rows are left that are not acknowledged.
     """
     from streamlearn import data
     from streamlearn.client import Producer
@@ -105,7 +108,6 @@ def send(src: str, *, to: str, **how: Any) -> None:
     kind: Literal["pub", "push"] = "pub" if how["pub"] else "push"
     with (
         told_as(**_OPTIONS),
-        progress(f"sending {Path(rows.name).name}", rows.rows) as show,
         Producer(
             to,
             how["stream"],
@@ -117,10 +119,14 @@ def send(src: str, *, to: str, **how: Any) -> None:
             spool=how["spool"],
             keys=how["keys"],
         ) as producer,
+        until_acknowledged(producer, how["timeout"], how["spool"]) if how["ack"] else nullcontext(),
     ):
+        if how["ack"]:
+            tell_known(producer, how["producer"], rows.rows, to, how["spool"])
         rate = how["rate"] and how["rate"] * min(how["together"], len(rows.names) or 1)
         player = Player(producer, how["stream"], delay)
-        player.play(rows, message_rows, rate, show)
+        with progress(f"sending {Path(rows.name).name}", rows.rows) as show:
+            player.play(rows, message_rows, rate, show)
     if producer.rejected:
         click.echo(f"refused: {producer.rejected} rows; see streamlearn dead list", err=True)
 

@@ -107,6 +107,20 @@ class Courier:
         """Rows that the daemon asked for and that were gone here."""
         return sum(box.lost for box in self._boxes.values())
 
+    @property
+    def kept_rows(self) -> int:
+        """Rows that are kept, as nobody told that they are durable or settled."""
+        return sum(parcel.rows for box in self._boxes.values() for parcel in box.parcels)
+
+    @property
+    def silence(self) -> str:
+        """Why an answer may stay out, as far as is known here."""
+        for box in self._boxes.values():
+            if box.refused:
+                return str(box.refusal())
+        what = "acknowledges no more; is it paused, or full?" if self._there else "is not there"
+        return self._refused or f"{self._endpoint}: the daemon {what}"
+
     def position(self, stream: str) -> int:
         """The number of a stream's next row: the spool knows it, else the daemon is asked."""
         known = self._spool.next_seqs().get(stream, -1) if self._spool else -1
@@ -332,7 +346,7 @@ class Courier:
         Raises `NoAnswerError` where some is not, and no spool keeps it.
         """
         done = self._context.closed or self.flush(self._timeout_s)
-        left = sum(parcel.rows for box in self._boxes.values() for parcel in box.parcels)
+        left = self.kept_rows
         self.release()
         if not done and self._spool is None:
             raise NoAnswerError(f"{self._silent(self._timeout_s or 0.0)}; {left} rows may be lost")

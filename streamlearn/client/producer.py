@@ -134,6 +134,16 @@ class Producer:
         """Rows that the daemon said it will never learn; only with `ack`."""
         return self._courier.rejected if self._courier else 0
 
+    @property
+    def kept_rows(self) -> int:
+        """Rows kept here or in the spool, as nobody acknowledged them yet; only with `ack`."""
+        return self._courier.kept_rows if self._courier else 0
+
+    @property
+    def silence(self) -> str:
+        """Why rows may not be acknowledged yet: the daemon is not there, refuses us, is full."""
+        return self._courier.silence if self._courier else ""
+
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until every row is durable or settled; False where that takes longer."""
         return self._courier.flush(timeout_s) if self._courier else True

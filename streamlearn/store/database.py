@@ -157,6 +157,10 @@ def translated(path: Path, mend: str = "") -> Iterator[None]:
         text = f"{path}: {one_line(error)}"
         if code == sqlite3.SQLITE_FULL:
             raise NoSpaceError(f"{text}: free some space on this disk") from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise StateError(
+                f"{path}: another process is using it; let that one end first"
+            ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise DamagedError(f"{text}; {mend or way_out(path)}") from error
         again = "look at the folder and its disk, then start again; what was written is kept"

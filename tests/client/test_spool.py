@@ -56,6 +56,14 @@ def test_it_is_one_producers(tmp_path: Path) -> None:
         Spool(tmp_path, "q")
 
 
+def test_it_is_one_process_at_a_time(tmp_path: Path) -> None:
+    """A second one is told so in a few seconds, not that its disk is bad."""
+    one = Spool(tmp_path, "p")
+    with pytest.raises(StateError, match=r"spool\.sqlite: another process is using it"):
+        Spool(tmp_path, "p")
+    one.close()
+
+
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_told_or_harmless(place: float, bit: int, tmp_path: Path) -> None:
