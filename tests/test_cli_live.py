@@ -1,7 +1,10 @@
 """The command line against a real daemon: what each verb does to it, and says of it."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +111,45 @@ def test_ctl_answers_and_refuses(daemon: Daemons) -> None:
     assert json.loads(refused.stdout)["ok"] is False
     assert "freeze" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def on_terminal(*words: object) -> tuple[int, str]:
+    """Exit code and screen of the command line on a terminal of 80 columns, without its colours."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "streamlearn", *map(str, words)]
+    environ = environment() | {"COLUMNS": "80"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # so a terminal says that nobody writes any more
+            while data := os.read(ours, 4096):
+                seen += data
+        os.close(ours)
+    return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", seen.decode())
+
+
+def test_ctl_is_readable_on_a_terminal(daemon: Daemons, tmp_path: Path) -> None:
+    """There a name and its value a line, no JSON unless --json asks for it; refusals as ever."""
+    np.savez(tmp_path / "x.npz", X=np.ones((40, 4), "<f4"), y=np.ones(40, int))
+    one = daemon()
+    assert streamlearn("send", tmp_path / "x.npz", "--to", one.pull).returncode == 0
+    status_when(one, lambda status: status["rows_learned"] == 40)
+    saved = last(streamlearn("ctl", one.control, "checkpoint"))
+    code, seen = on_terminal("ctl", one.control, "status")
+    lines = [line.strip("│ ").split("│") for line in seen.splitlines()]
+    told = {one[0].strip(): one[1].strip() for one in lines if len(one) == 2}
+    assert code == 0
+    assert (told["state"], told["rows_learned"], told["frozen"]) == ("ready", "40", "none")
+    assert told["prequential.error"].endswith(" %")
+    assert saved["digest"] in re.sub(r"[^0-9a-f]", "", seen)
+    assert "more, see --json" in told["metrics"]
+    assert max(map(len, seen.splitlines())) <= 80
+    assert len(lines) < 30
+    code, seen = on_terminal("ctl", one.control, "infer", "rows=[[1,2,3,4],[0,0,1,0]]")
+    assert (code, "scores[1]" in seen, "{" in seen) == (0, True, False)
+    assert json.loads(on_terminal("ctl", one.control, "ping", "--json")[1])["ok"]
+    code, seen = on_terminal("ctl", one.control, "freez", "layer=layer1")
+    assert (code, seen.count("\n"), "did you mean 'freeze'" in seen) == (1, 1, True)
 
 
 def test_labels_and_rate_of_send(daemon: Daemons, tmp_path: Path) -> None:

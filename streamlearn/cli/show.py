@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def as_json(value: Any) -> str:
@@ -29,10 +30,10 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{title}\n" + "\n".join(f"  {n:<{width}}  {v}" for n, v in rows))
         return
     grid = Table(title=title, title_justify="left", show_header=False, border_style="dim")
-    grid.add_column(style="cyan")
-    grid.add_column()
+    grid.add_column(style="cyan", overflow="fold")
+    grid.add_column(overflow="fold")  # a digest is there to be copied
     for name, value in rows:
-        grid.add_row(name, value)
+        grid.add_row(Text(name), Text(value))
     console.print(grid)
 
 

@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415  what a verb needs is loaded when it runs
 
 import math
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, Final, Self
@@ -9,9 +10,10 @@ from typing import Any, Final, Self
 import click
 import msgspec
 
+from streamlearn.cli.answer import lines_of
 from streamlearn.cli.keygen import keys_option
 from streamlearn.cli.naming import told_as
-from streamlearn.cli.show import as_json, percent
+from streamlearn.cli.show import as_json, percent, table
 from streamlearn.errors import UsageError
 from streamlearn.observe.metrics import PREFIX
 
@@ -164,17 +166,26 @@ class _Screen:
 @click.argument("verb")
 @click.argument("arguments", metavar="[KEY=VALUE]…", nargs=-1)
 @click.option("--timeout", type=float, default=60.0, metavar="S", help="How long to wait.")
+@click.option(
+    "--json", "json", is_flag=True, help="One JSON object on stdout, on a terminal as elsewhere."
+)
 @keys_option
 def ctl(
-    endpoint: str, verb: str, arguments: tuple[str, ...], *, timeout: float, keys: Path | None
+    endpoint: str,
+    verb: str,
+    arguments: tuple[str, ...],
+    *,
+    timeout: float,
+    json: bool,
+    keys: Path | None,
 ) -> int:
     """Ask a daemon for one thing.
 
     ENDPOINT is its control.bind; VERB is ping, status, infer, checkpoint, pause, resume, freeze,
     thaw, set, add_layer or stop, for example
     `streamlearn ctl tcp://127.0.0.1:5557 freeze layer=layer1`.
-    Values are JSON where they can be, else text. The answer is JSON on stdout; exit code 1 where
-    the daemon says no.
+    Values are JSON where they can be, else text. The answer is a table on a terminal, else JSON;
+    exit code 1 where the daemon says no.
     """
     from streamlearn.wire.control import request
 
@@ -183,8 +194,12 @@ def ctl(
         given.setdefault("as", "lists")
     with told_as(endpoint="ENDPOINT"):
         answer = request(endpoint, verb, timeout, keys=keys, **given)
-    click.echo(as_json(answer))
-    if answer.get("ok"):
+    good = bool(answer.get("ok"))
+    if json or not sys.stdout.isatty():
+        click.echo(as_json(answer))
+    elif good:
+        table(verb, lines_of(answer))
+    if good:
         return 0
     hint = answer.get("hint")
     click.echo(f"streamlearn: {answer.get('error')}{f'; {hint}' if hint else ''}", err=True)
