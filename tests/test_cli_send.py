@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caller import Call
-from test_cli_live import Daemons, running, status_when, streamlearn
+from test_cli_live import ROOT, Daemons, running, status_when, streamlearn
 
 from streamlearn.client.spool import Spool
 
@@ -126,3 +126,21 @@ def test_rows_that_never_went_are_told(call: Call, words: list[str], tmp_path: P
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert f"is not there; no row was put into the new spool at {spool}, as where" in done.err
     assert "is not there; no row was sent, as where" in call(*words, "--timeout", 0.3).err
+
+
+def test_the_configuration_that_comes_along(daemon: Daemons, endpoint: Callable[[], str]) -> None:
+    """Both commands of its head work, on other ports: what was acknowledged survives `kill -9`."""
+    path = ROOT / "configs" / "acknowledged.toml"
+    head = path.read_text("utf-8").splitlines()
+    run, send = (shlex.split(line[1:]) for line in head if line.startswith("#   streamlearn "))
+    assert run == ["streamlearn", "run", "configs/acknowledged.toml"]
+    assert f'router = "{send[send.index("--to") + 1]}"' in head
+    address = endpoint()
+    send[send.index("--to") + 1] = address
+    one = daemon(path, f"ingest.router={address}")
+    assert streamlearn(*send[1:]).returncode == 0
+    one.kill()
+    one.start()
+    one.wait_ready(90)
+    status_when(one, lambda status: status["rows_learned"] == 3823)
+    assert "3,823 rows of producer desk came before" in streamlearn(*send[1:]).stderr
