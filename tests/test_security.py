@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import zmq
 from daemons import PATIENCE_S, Start, rows, uninterrupted, wait_log
 from keyring import Keyring, recorded, say
 
@@ -15,7 +16,9 @@ from streamlearn.bench.process import DaemonProcess
 from streamlearn.client import Producer, Subscriber
 from streamlearn.errors import NoAnswerError
 from streamlearn.store.describe import describe
+from streamlearn.wire import control
 from streamlearn.wire.control import request
+from streamlearn.wire.handshake import Handshake
 from streamlearn.wire.keys import Keys
 from streamlearn.wire.published import Metrics
 
@@ -215,6 +218,31 @@ def test_a_revoked_subscriber_hears_no_more(guarded: DaemonProcess, keys: Keyrin
         with pytest.raises(NoAnswerError):
             heard.extend(message.t for message in former)
         assert max(heard) < silent_from - short_s / 2
+
+
+def test_who_is_refused_before_asking_is_told(
+    guarded: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the refusal comes before the request leaves: no wait without an end."""
+    sockets, asked_s, packb = [], [], control.msgpack.packb
+
+    def handshake(socket: zmq.Socket, endpoint: str) -> Handshake:
+        sockets.append(socket)
+        return Handshake(socket, endpoint)
+
+    def late(request: dict) -> bytes:
+        deadline = time.monotonic() + PATIENCE_S
+        while sockets[0].poll(10, zmq.POLLOUT):
+            assert time.monotonic() < deadline
+        sockets[0].sndtimeo = 5000  # to fail, not to hang
+        asked_s.append(time.monotonic())
+        return packb(request)
+
+    monkeypatch.setattr(control, "Handshake", handshake)
+    monkeypatch.setattr(control.msgpack, "packb", late)
+    with pytest.raises(NoAnswerError, match="daemon refuses us"):
+        request(guarded.control, "ping", PATIENCE_S)
+    assert time.monotonic() - asked_s[0] < 4
 
 
 def test_a_revoked_controller_is_not_answered(guarded: DaemonProcess, keys: Keyring) -> None:

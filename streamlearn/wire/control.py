@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -200,7 +201,8 @@ def request(
             why = zmq.strerror(error.errno or 0)
             text = f"expected tcp://HOST:PORT, got {endpoint!r}: {why}"
             raise ArgumentError("endpoint", text) from None
-        socket.send(msgpack.packb({"v": VERSION, "verb": verb, **args}))
+        with suppress(zmq.Again):  # who is refused by now has nobody to send to, and is told below
+            socket.send(msgpack.packb({"v": VERSION, "verb": verb, **args}), zmq.NOBLOCK)
         if not _answered(socket, handshake, timeout_s):
             text = f"{endpoint}: no answer to {verb} within {timeout_s:g} s"
             raise NoAnswerError(f"{text}; does the daemon run, and is this its control.bind?")
