@@ -8,6 +8,7 @@ from daemons import Start, rows, uninterrupted, wait_log
 from guarded import acknowledged, metric, wait_learned
 from keyring import PATIENCE_S, Keyring
 
+from streamlearn.client import Producer
 from streamlearn.errors import NoAnswerError
 from streamlearn.store.describe import describe
 
@@ -64,6 +65,21 @@ def test_who_may_not_send_settles_nothing(
         assert producer.seq == 0
         producer.send_rows(X, y, 10)
     wait_learned(one, keys, 40)
+
+
+def test_a_refusal_is_told_with_a_spool_too(
+    daemon: Start, digits_file: Path, endpoint: Callable[[], str], keys: Keyring, tmp_path: Path
+) -> None:
+    """It goes on trying, as it loses nothing, and says why it waits: not that nobody is there."""
+    address = endpoint()
+    daemon(digits_file, *keys.settings, f"ingest.router={address}")
+    how = {"timeout_s": 3.0, "ack": True, "spool": tmp_path / "spool"}
+    with (
+        Producer(address, "digits", "camera", **how) as producer,
+        pytest.raises(NoAnswerError, match="daemon refuses us"),
+    ):
+        producer.send(rows(1)[0])
+    assert "daemon refuses us" in producer.silence
 
 
 def test_a_revoked_producer_is_neither_learned_from_nor_kept(

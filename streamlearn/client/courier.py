@@ -264,7 +264,8 @@ class Courier:
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)["event"]
             if event != zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._refused = refusal(event, self._endpoint)
+                # A refusal is followed by the end of the connection, which says nothing of it.
+                self._refused = refusal(event, self._endpoint) or self._refused
                 self._there, self._gone, self._heard_s = False, True, time.monotonic()
                 return
             self._there, self._retry_s, self._refused = True, _RETRY_S, ""
