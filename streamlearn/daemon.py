@@ -276,7 +276,7 @@ class Daemon:
         told: dict[str, Any] = done.result(_SNAPSHOT_S)
         self._apply(self._plan.config)
         self.keep()
-        garbage.settle()
+        garbage.settle(anew=True)
         self.outlet.events.append({"name": "layer_added"} | told)
         log.info("layer added", extra=told)
         return told

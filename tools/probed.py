@@ -1,7 +1,7 @@
 """Starts the program with a way to look at its memory from inside: `probed.py SOCKET run FILE`.
 
 Whoever connects to the Unix socket is told, as JSON, what the C library, SQLite and Python hold.
-A word does something before: `gc` collects garbage, `trim` gives free memory back to the system.
+A word does something before: `gc` collects garbage, `gc of all` with what was set aside for good.
 """
 
 import _sqlite3
@@ -11,8 +11,11 @@ import json
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from streamlearn import garbage
 
 _LIBC: Final = ctypes.CDLL(None)
 _MALLINFO: Final = (
@@ -35,13 +38,15 @@ class Inside(NamedTuple):
     """Python's own small pieces; all objects lie in them."""
     objects: int
     """That a collection of garbage looks at; what was set aside does not count."""
+    collecting_s: float
+    """How long the collection took that was asked for."""
 
 
 class _Mallinfo2(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in _MALLINFO]
 
 
-def inside() -> Inside:
+def inside(collecting_s: float = 0.0) -> Inside:
     """What this process holds now."""
     mallinfo2 = _LIBC.mallinfo2
     mallinfo2.restype = _Mallinfo2
@@ -49,16 +54,25 @@ def inside() -> Inside:
     sqlite.restype = ctypes.c_int64
     info = mallinfo2()
     blocks, objects = sys.getallocatedblocks(), len(gc.get_objects())
-    return Inside(info.arena, info.uordblks, sqlite(), blocks, objects)
+    return Inside(info.arena, info.uordblks, sqlite(), blocks, objects, collecting_s)
+
+
+def _collected_s(*, everything: bool) -> float:
+    """Collect garbage; seconds that all threads stood still."""
+    if everything:
+        gc.unfreeze()
+    began = time.perf_counter()
+    gc.collect()
+    seconds = time.perf_counter() - began
+    if everything:
+        garbage.settle()
+    return seconds
 
 
 def _answer(link: socket.socket) -> None:
-    word = link.recv(64).strip()
-    if word == b"gc":
-        gc.collect()
-    if word == b"trim":
-        _LIBC.malloc_trim(0)
-    link.sendall(json.dumps(inside()).encode())
+    word = link.recv(64)
+    seconds = _collected_s(everything=word == b"gc of all") if word.startswith(b"gc") else 0.0
+    link.sendall(json.dumps(inside(seconds)).encode())
 
 
 def listen(path: str) -> None:

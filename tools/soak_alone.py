@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -38,11 +39,13 @@ from soak_faults import (
 from soak_figures import Plan, rounded
 from soak_looks import KIB, Look, look, slope
 
-from streamlearn.bench.report import Row, report
+from streamlearn.bench.report import Row, median_row, report
 from streamlearn.client import Producer
 from streamlearn.wire.control import request
 
 NAME: Final = "soak-alone"
+PAUSE: Final = "a look for garbage"
+_REPEATS: Final = 9
 _LETTERS: Final = 64
 _HEARD_MS: Final = 300
 _PAUSE_S: Final = 0.02
@@ -223,17 +226,32 @@ def row(kind: str, found: Found) -> Row:
     )
 
 
+def pause(folder: Path) -> Row:
+    """How long a look for garbage takes, in a daemon that is ready, beside one through all."""
+    with world(folder, Plan(0.0, 0.0), Probed) as here:
+        known = [ask(probe(here.lives), "gc") for _ in range(_REPEATS)]
+        everything = [ask(probe(here.lives), "gc of all") for _ in range(_REPEATS)]
+        here.lives.end()
+    note = f"{known[-1].objects:,} objects; peer: with what was set aside"
+    peer = 1000 * median(one.collecting_s for one in everything)
+    ours = [1000 * one.collecting_s for one in known]
+    return median_row(PAUSE, ours, "ms", peer=rounded(peer), note=note)
+
+
 def main() -> None:
     """Try all kinds, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", nargs="*", help=f"some of {', '.join(KINDS)}; none: all")
+    parser.add_argument("kind", nargs="*", help=f"some of {PAUSE}, {', '.join(KINDS)}")
     parser.add_argument("--seconds", type=float, default=120.0, help="of each kind: 120")
     chosen = parser.parse_args()
-    for kind in chosen.kind or KINDS:
-        with tempfile.TemporaryDirectory() as folder:
-            made = row(kind, alone(Path(folder), kind, chosen.seconds))
-        print(f"{kind}: {made.ours:g} bytes each; {made.note}", flush=True)
-        update(report(NAME, f"make {NAME}", [made]), order=[*KINDS])
+    for kind in chosen.kind or (PAUSE, *KINDS):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            made = (
+                pause(folder) if kind == PAUSE else row(kind, alone(folder, kind, chosen.seconds))
+            )
+        print(f"{kind}: {made.ours:g} {made.unit}; {made.note}", flush=True)
+        update(report(NAME, f"make {NAME}", [made]), order=[PAUSE, *KINDS])
 
 
 if __name__ == "__main__":
