@@ -129,6 +129,10 @@ soak: $(VENV)/.dev ## a day of load and random faults in 45 minutes, into docs/r
 	$(BIN)/python tools/soak.py $(ARGS)
 	$(BIN)/python tools/tables.py
 
+soak-alone: $(VENV)/.dev ## one kind of disturbance at a time, what of it stays in memory, into docs/results (ARGS='--seconds 20 scrapes')
+	$(BIN)/python tools/soak_alone.py $(ARGS)
+	$(BIN)/python tools/tables.py
+
 soak-rows: $(VENV)/.dev ## least squares over 10^7 hard rows, memory over 5 million, a stop under load
 	STREAMLEARN_HARD_ROWS=10000000 $(BIN)/python -m pytest tests/heads -k hard_rows --timeout 3600
 	$(BIN)/streamlearn bench memory stop

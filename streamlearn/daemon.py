@@ -26,7 +26,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from streamlearn import __version__, growth, live, precompile, signals
+from streamlearn import __version__, garbage, growth, live, precompile, signals
 from streamlearn.change_over import change_over
 from streamlearn.commands import Commands
 from streamlearn.config import Config, learner_part, load
@@ -207,6 +207,7 @@ class Daemon:
         self._ready()
 
     def _ready(self) -> None:
+        garbage.settle()
         self.state = "ready"
         self.outlet.events.append(
             {"name": "started", "version": __version__, "rows_learned": self.learner.learned()}
@@ -275,6 +276,7 @@ class Daemon:
         told: dict[str, Any] = done.result(_SNAPSHOT_S)
         self._apply(self._plan.config)
         self.keep()
+        garbage.settle(anew=True)
         self.outlet.events.append({"name": "layer_added"} | told)
         log.info("layer added", extra=told)
         return told

@@ -79,6 +79,7 @@ DAEMON = (
     "test_security_ack",
     "test_security_pub",
     "test_soak",
+    "test_soak_alone",
 )
 """Modules of tests that start daemons; they come after the others, who compile the kernels."""
 RECURRENT = ("greedy_infomax_context", "context=", "'context'")

@@ -60,6 +60,7 @@ ORDER = (
     ("instruments",),
     (
         "precompile",
+        "garbage",
         "saver",
         "orders",
         "signals",

@@ -109,14 +109,14 @@ def jobs(folder: Path, router: str, pull: str, rate_hz: float) -> list[Job]:
 
 
 @contextmanager
-def world(folder: Path, plan: Plan) -> Iterator[World]:
+def world(folder: Path, plan: Plan, kind: type[Lives] = Lives) -> Iterator[World]:
     """A daemon with its state on a small disk, and whoever may talk to it; not started yet."""
     config = folder / "soak.toml"
     config.write_text(LEARNER, encoding="utf-8")
     with small_disk(folder / "disk", DISK_MIB) as disk:
         state = (disk or folder) / "state"
         settings = (f"store.dir={state}", f"store.checkpoint_every_s={plan.checkpoint_s}")
-        lives = Lives(config, folder, settings=settings)
+        lives = kind(config, folder, settings=settings)
         lives.one.state = state
         wires = [Wire(lives.router), Wire(lives.one.pull)]
         ways = [wire.endpoint for wire in wires]

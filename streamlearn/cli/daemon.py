@@ -34,7 +34,10 @@ def run(file: Path, settings: tuple[str, ...]) -> None:
     The first SIGTERM or SIGINT drains and saves, a second one ends at once. SIGHUP reads FILE again
     and takes over what can change while it runs.
     """
-    from streamlearn import daemon
+    from streamlearn import garbage
+
+    with garbage.loading():
+        from streamlearn import daemon
 
     daemon.run(file, settings)
 

@@ -3,6 +3,9 @@
 Both functions follow one order: write beside the place under a temporary name, fsync what was
 written, rename, fsync the folder that holds the name. A power cut leaves the old or the new, never
 a part of either. What a crash leaves behind bears the temporary name, and `sweep` takes it away.
+
+Names that come once and never again stay plain strings here: pathlib interns every part of a path,
+and Python 3.12 before 3.12.7 keeps what was interned for ever (CPython issue 113993).
 """
 
 import errno
@@ -12,10 +15,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from streamlearn.errors import StateError
 from streamlearn.failpoints import reach
+
+Place: TypeAlias = str | Path
+"""Of a file or a folder; a string where its name is a new one each time."""
 
 TEMPORARY: Final = ".tmp-"
 """How the name of everything unfinished begins."""
@@ -31,14 +37,14 @@ _WAY_OUT: Final = {
 }
 
 
-def explain(path: Path, error: OSError) -> str:
+def explain(path: Place, error: OSError) -> str:
     """Say where the system refused, with its own words and the way out."""
     way_out = _WAY_OUT.get(error.errno or 0, "look at the folder and its disk")
     return f"{path}: {error.strerror or error}: {way_out}"
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Place) -> Iterator[None]:
     """Turn the system's errors about `path` into a `StateError` with the way out."""
     try:
         yield
@@ -59,15 +65,16 @@ def write_file(path: Path, data: bytes) -> None:
     with translated(path):
         try:
             _write(temporary, data)
-            temporary.replace(path)
+            os.replace(temporary, path)
             sync(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Place) -> Iterator[str]:
     """Make a folder that appears, filled, when the block ends, or not at all.
 
     Parameters
@@ -77,7 +84,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Yields
     ------
-    Path
+    str
         The unfinished folder; put the files here.
 
     Raises
@@ -89,17 +96,17 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     with translated(path):
         try:
-            temporary.mkdir()
+            os.mkdir(temporary)
             yield temporary
             reach("checkpoint.before_fsync")
-            for file in temporary.iterdir():
-                sync(file)
+            for file in os.listdir(temporary):
+                sync(os.path.join(temporary, file))
             sync(temporary)
             reach("checkpoint.after_fsync")
             reach("checkpoint.before_rename")
-            temporary.rename(path)
+            os.rename(temporary, path)
             reach("checkpoint.after_rename")
-            sync(path.parent)
+            sync(os.path.dirname(path))
             reach("checkpoint.after_folder_fsync")
         except BaseException:
             # What cannot be removed now bears the temporary name: the next sweep finds it.
@@ -131,7 +138,7 @@ def _sync_name(path: Path) -> None:
         sync(path.parent)
 
 
-def remove_folder(path: Path) -> None:
+def remove_folder(path: Place) -> None:
     """Take a folder away so that no half of it is ever seen under its name.
 
     Raises
@@ -142,8 +149,8 @@ def remove_folder(path: Path) -> None:
     """
     temporary = _beside(path)
     with translated(path):
-        path.rename(temporary)
-        sync(path.parent)
+        os.rename(path, temporary)
+        sync(os.path.dirname(path))
         shutil.rmtree(temporary)
 
 
@@ -166,26 +173,27 @@ def sweep(folder: Path) -> list[str]:
     return [path.name for path in leftovers]
 
 
-def _beside(path: Path) -> Path:
+def _beside(path: Place) -> str:
     # Random, as a process in a container has the same number each time it is started.
-    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{TEMPORARY}{name}-{secrets.token_hex(4)}")
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+def _write(path: str, data: bytes) -> None:
+    with open(path, "xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def sync(path: Path) -> None:
+def sync(path: Place) -> None:
     """Wait until the file, or a folder's list of names, is on the disk; raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
         # Some file systems cannot sync a folder and say so; every other refusal is a failure.
-        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+        if not (os.path.isdir(path) and error.errno in (errno.EINVAL, errno.ENOTSUP)):
             raise
     finally:
         os.close(descriptor)

@@ -63,12 +63,17 @@ class Snapshot(NamedTuple):
 class Written(NamedTuple):
     """What saving came to."""
 
-    path: Path
+    place: str
     """The checkpoint's folder."""
     size_bytes: int
     """What it takes on the disk."""
     seconds: float
     """How long it took, until it was on the disk."""
+
+    @property
+    def path(self) -> Path:
+        """The same, for whoever wants to look into it."""
+        return Path(self.place)
 
 
 class Checkpoints:
@@ -109,9 +114,7 @@ class Checkpoints:
     def names(self) -> list[str]:
         """Name the checkpoints that are there, newest first."""
         with atomic.translated(self.folder):
-            found = [
-                m for path in self.folder.glob("checkpoint-*") if (m := _NAME.fullmatch(path.name))
-            ]
+            found = [m for name in _listed(self.folder) if (m := _NAME.fullmatch(name))]
         return [m.group() for m in sorted(found, key=lambda m: int(m[1]), reverse=True)]
 
     def save(self, snapshot: Snapshot) -> Written:
@@ -124,12 +127,16 @@ class Checkpoints:
 
         """
         begin = time.monotonic()
-        path = self.folder / self._next_name()
-        with atomic.new_folder(path) as unfinished:
+        name = self._next_name()
+        with atomic.new_folder(self._place(name)) as unfinished:
             size_bytes = _write(unfinished, snapshot)
-        self._whole[path.name] = True
+        self._whole[name] = True
         self._prune()
-        return Written(path, size_bytes, time.monotonic() - begin)
+        return Written(self._place(name), size_bytes, time.monotonic() - begin)
+
+    def _place(self, *names: str) -> str:
+        # No Path: a name that comes once would stay in memory, see `atomic`.
+        return os.path.join(self.folder, *names)
 
     def newest(self, config: Mapping[str, Any]) -> Snapshot | None:
         """Read the newest whole checkpoint; damaged ones are passed over, logged, and noted.
@@ -159,7 +166,7 @@ class Checkpoints:
         name, snapshot, self.notes = found
         for note in self.notes:
             log.warning("%s; going on from %s", note, name)
-        recovery.refuse_changed(str(self.folder / name), snapshot.config, config)
+        recovery.refuse_changed(self._place(name), snapshot.config, config)
         return snapshot
 
     def newest_manifest(self) -> Manifest | None:
@@ -177,14 +184,14 @@ class Checkpoints:
         """
         names = self.names()
         for name in names[:1]:
-            _forget_cached(self.folder / name / ARRAYS)
+            _forget_cached(self._place(name, ARRAYS))
             self._whole.pop(name, None)
         whole = [name for name in names if self._is_whole(name)]
         return [self._manifest(name) for name in whole]
 
     def _manifest(self, name: str) -> Manifest:
-        path = self.folder / name / MANIFEST
-        return unseal(_bytes(path), str(path))
+        path = self._place(name, MANIFEST)
+        return unseal(_bytes(path), path)
 
     def read(self, name: str) -> Snapshot:
         """Read one checkpoint and check all of it.
@@ -198,7 +205,7 @@ class Checkpoints:
 
         """
         manifest = self.check(name)
-        arrays = load_arrays(self.folder / name / ARRAYS)
+        arrays = load_arrays(self._place(name, ARRAYS))
         return Snapshot(
             manifest.rows_learned,
             manifest.position,
@@ -211,10 +218,9 @@ class Checkpoints:
 
     def check(self, name: str) -> Manifest:
         """Compare every byte of a checkpoint with its checksums; raises like `read`."""
-        path = self.folder / name
         self._whole[name] = False
         manifest = self._manifest(name)
-        _compare(path / ARRAYS, manifest.files.get(ARRAYS, {}))
+        _compare(self._place(name, ARRAYS), manifest.files.get(ARRAYS, {}))
         self._whole[name] = True
         return manifest
 
@@ -233,7 +239,7 @@ class Checkpoints:
 
     def _remove(self, name: str) -> None:
         try:
-            atomic.remove_folder(self.folder / name)
+            atomic.remove_folder(self._place(name))
         except StateError as error:
             # What was to be saved is saved; an old checkpoint too many is no failure.
             log.warning("%s; an old checkpoint stays", error, extra={"limit": "prune"})
@@ -248,15 +254,22 @@ class Checkpoints:
         return self._whole[name]
 
 
-def _forget_cached(path: Path) -> None:
+def _listed(folder: Path) -> list[str]:
+    """Names in a folder; none where it is not there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(folder)
+    return []
+
+
+def _forget_cached(path: str) -> None:
     """Let the next reader get the file from the disk, not from memory, where the system can."""
-    with suppress(OSError, AttributeError), path.open("rb") as file:
+    with suppress(OSError, AttributeError), open(path, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _write(folder: Path, snapshot: Snapshot) -> int:
+def _write(folder: str, snapshot: Snapshot) -> int:
     """Fill a checkpoint's folder; returns its size in bytes."""
-    arrays = folder / ARRAYS
+    arrays = os.path.join(folder, ARRAYS)
     save_arrays(arrays, snapshot.arrays)
     manifest = Manifest(
         format=FORMAT,
@@ -268,14 +281,15 @@ def _write(folder: Path, snapshot: Snapshot) -> int:
         config_hash=snapshot.config_hash,
         config=dict(snapshot.config),
         meta=dict(snapshot.meta),
-        files={ARRAYS: {"bytes": arrays.stat().st_size, "sha256": _sha256(arrays)}},
+        files={ARRAYS: {"bytes": os.path.getsize(arrays), "sha256": _sha256(arrays)}},
     )
     sealed = seal(manifest)
-    (folder / MANIFEST).write_bytes(sealed)
-    return arrays.stat().st_size + len(sealed)
+    with open(os.path.join(folder, MANIFEST), "wb") as file:
+        file.write(sealed)
+    return os.path.getsize(arrays) + len(sealed)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def save_arrays(path: atomic.Place, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays by name; raises `OSError` or `StateError`."""
     # safetensors writes the memory as it lies: strides would be lost.
     dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -288,7 +302,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         raise StateError(f"{path}: {error}") from error
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def load_arrays(path: atomic.Place) -> dict[str, NDArray[Any]]:
     """Read arrays by name; raises `DamagedError`."""
     try:
         return dict(load_file(path))
@@ -296,22 +310,22 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise DamagedError(f"{path}: not what was written: {error}") from error
 
 
-def _compare(path: Path, expected: Mapping[str, Any]) -> None:
+def _compare(path: str, expected: Mapping[str, Any]) -> None:
     with _reading(path):
-        size_bytes, checksum = path.stat().st_size, _sha256(path)
+        size_bytes, checksum = os.path.getsize(path), _sha256(path)
     if size_bytes != expected.get("bytes"):
         raise DamagedError(f"{path}: {size_bytes} bytes, and {expected.get('bytes')} were written")
     if checksum != expected.get("sha256"):
         raise DamagedError(f"{path}: not what was written: its checksum differs")
 
 
-def _bytes(path: Path) -> bytes:
-    with _reading(path):
-        return path.read_bytes()
+def _bytes(path: str) -> bytes:
+    with _reading(path), open(path, "rb") as file:
+        return file.read()
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: str) -> Iterator[None]:
     """Tell what is lost, where an earlier checkpoint may help, from what is only out of reach."""
     try:
         yield
@@ -322,6 +336,6 @@ def _reading(path: Path) -> Iterator[None]:
         raise kind(atomic.explain(path, error)) from error
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb", buffering=0) as file:
+def _sha256(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

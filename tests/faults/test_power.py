@@ -185,7 +185,8 @@ def test_a_folder_is_there_once_it_has_its_name(defect: str, tmp_path: Path) -> 
         f"sys.path.append({str(TOOLS)!r}); import power_broken\n"
         f"power_broken.DEFECTS.get({defect!r}, lambda: None)()\n"
         "from streamlearn.store import atomic\n"
-        "with atomic.new_folder(folder / 'one') as new: (new / 'a').write_bytes(b'1' * 600)\n"
+        "with atomic.new_folder(folder / 'one') as new:\n"
+        "    pathlib.Path(new, 'a').write_bytes(b'1' * 600)\n"
     )
     found = [image.get("one/a") == b"1" * 600 for image in every_cut(disk_of(tmp_path, (code, "")))]
     assert all(found) == (not defect)

@@ -47,6 +47,30 @@ def test_what_is_saved_is_found_again(tmp_path: Path) -> None:
     assert written.size_bytes == sum(file.stat().st_size for file in written.path.iterdir())
 
 
+def test_names_of_checkpoints_do_not_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that come once are not interned: Python 3.12 would keep each of them for ever.
+
+    A daemon saves, reads back and removes thousands of checkpoints a day.
+    """
+    interned: list[str] = []
+    intern = sys.intern
+
+    def note(text: str) -> str:
+        interned.append(text)
+        return intern(text)
+
+    store = Checkpoints(tmp_path, keep=2)
+    monkeypatch.setattr(sys, "intern", note)
+    for rows in (10, 20, 30, 40):
+        store.save(snapshot(rows))
+        assert len(store.kept()) == min(rows // 10, 2)
+        assert store.newest(CONFIG) is not None
+    assert Path(tmp_path, "seen").name in interned
+    assert [text for text in interned if "checkpoint-" in text] == []
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
