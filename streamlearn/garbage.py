@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_MIDDLE_ROUNDS: Final = 1
-"""Collections of the middle generation before a full one, instead of 10: a full one is cheap now.
+_ROUNDS: Final = 1
+"""Collections of a generation before one of the next, instead of 10: a full one is cheap now.
 
 Python still waits for a quarter more where what came after that is large.
 """
@@ -42,5 +42,5 @@ def settle(*, anew: bool = False) -> None:
         gc.unfreeze()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*gc.get_threshold()[:2], _MIDDLE_ROUNDS)
+    gc.set_threshold(gc.get_threshold()[0], _ROUNDS, _ROUNDS)
     gc.collect()  # Python takes from this how much stays, and so when to look again
