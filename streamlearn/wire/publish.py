@@ -95,6 +95,8 @@ class Publisher:
         socket.sndhwm = self._options.queue_messages
         socket.maxmsgsize = _MAX_FRAME_WITH_KEYS_BYTES if self._gate.allowed else _MAX_TOPIC_BYTES
         socket.setsockopt(zmq.XPUB_NODROP, 1)
+        # Each subscription comes up, also one that another has already: it tells whose it is.
+        socket.setsockopt(zmq.XPUB_VERBOSE, int(self._gate.allowed is not None))
         self._gate.guard(socket, "subscriber")
         try:
             self.endpoint = bind(socket, "publish.bind", address)
@@ -107,13 +109,14 @@ class Publisher:
         """Take in who subscribed and who left; once a block is enough."""
         if self._socket is None:
             self._come_back()
-        elif self._gate.revoked("subscriber"):
-            self._drop_all()  # one connection cannot be ended alone; the others come back
-            return
-        socket = self._socket
+        socket, came = self._socket, 0
         while socket is not None and socket.poll(0):
-            self._note(frame := socket.recv())
-            if len(self._subscriptions) > _MAX_SUBSCRIPTIONS or len(frame) > _MAX_TOPIC_BYTES:
+            frame = socket.recv(copy=False)
+            self._gate.key(frame)  # so that its connection is known, and can be ended alone
+            self._note(words := frame.bytes)
+            came += 1
+            many = max(came, len(self._subscriptions)) > _MAX_SUBSCRIPTIONS
+            if many or len(words) > _MAX_TOPIC_BYTES:
                 self._drop_all()
                 return
 
@@ -126,7 +129,7 @@ class Publisher:
         self._wanted.clear()
 
     def _drop_all(self) -> None:
-        """End every connection: a flood of subscriptions, a revoked key. The honest come back."""
+        """End every connection: a flood of subscriptions. The honest come back."""
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
