@@ -1,6 +1,7 @@
 """A reload that takes a key away ends that client's connections, and nobody else's."""
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -334,6 +335,51 @@ def test_a_descriptor_that_is_anothers_by_now_is_left_alone() -> None:
             assert other.recv(1) == b"x"
             other.sendall(b"y")
             assert place.recv(1) == b"y"
+
+
+def test_the_lost_one_goes_as_soon_as_it_is_told_apart() -> None:
+    """Of two silent ones at one address the revoked one ends when the other has spoken."""
+    watch = Watch("producer", 0, SecurityOptions(), lambda _: None, lambda _: None)
+    users = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        ours, theirs = [], []
+        for _ in range(2):
+            theirs.append(stack.enter_context(socket.create_connection(listener.getsockname())))
+            ours.append(stack.enter_context(listener.accept()[0]))
+            watch.take(zmq.Event.ACCEPTED, ours[-1].fileno(), endpoint)
+        for name in ("honest", "former"):
+            key = KeyPair.new().public.decode()
+            client = Client(key=key, rights=("producer",), name=name)
+            users.append(watch.prove(client, "127.0.0.1") or "")
+        watch.settle()
+
+        def may(key: str) -> bool:
+            return users[0].startswith(key)
+
+        watch.end_lost(may)
+        assert not select.select(theirs, [], [], 0)[0]
+        assert watch.speak(users[0], ours[0].fileno(), may)
+        assert select.select(theirs, [], [], PATIENCE_S)[0] == [theirs[1]]
+
+
+def test_of_those_who_left_nothing_is_kept(keys: Keyring) -> None:
+    """Also where what they said is read only after they have gone."""
+    with serving(keys) as (server, visit):
+        for read in (True, False):
+            one = visit("honest")
+            one.socket.linger = 1000 * int(PATIENCE_S)
+            for _ in range(3):
+                one.speak()
+            if read:
+                server.hear_more(3)
+                server.gate.reload()  # so that its thread does not sleep on
+                wait(server.gate._spoken.empty)
+            one.leave()
+        wait(lambda: not server.gate._heard)
+        server.hear_more(3)
+        assert server.gate._heard
+        wait(lambda: not server.gate._heard)
 
 
 # So many connections a key.

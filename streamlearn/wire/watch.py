@@ -156,9 +156,8 @@ class Watch:
         key, when = user[:KEY_CHARS], int(user.rpartition(".")[2])
         if not self._connections.speak(descriptor, user, key, when):
             return False
-        # It may have been the one that kept others from being told apart, too.
-        if self._connections.unsure or not may(key):
-            self.end_lost(may)
+        if self._connections.unsure:
+            self.end_lost(may)  # it may be the one that kept a lost one from being told apart
         return True
 
     def end_lost(self, may: Callable[[str], bool]) -> None:
