@@ -71,8 +71,8 @@ class Gate:
         self._watches: dict[Socket, Watch] = {}
         self._new: SimpleQueue[tuple[Socket, Watch]] = SimpleQueue()
         self._numbers = count()
-        self._heard: set[str] = set()
-        """User-Ids of messages, so that each connection is asked about once."""
+        self._heard: dict[str, str] = {}
+        """User-Id of messages → key; each connection is asked about once."""
         self._spoken: SimpleQueue[tuple[str, int]] = SimpleQueue()
         """User-Id and descriptor of first messages."""
         self._reloaded = False
@@ -106,7 +106,7 @@ class Gate:
         socket.handshake_ivl = round(self._options.handshake_s * 1000)
         socket.tcp_keepalive = 1
         socket.tcp_keepalive_idle = 60
-        watch = Watch(right, next(self._numbers), self._options, self.refuse, self._heard.discard)
+        watch = Watch(right, next(self._numbers), self._options, self.refuse, self._forget)
         if self._pair is not None:
             socket.curve_server = True
             socket.curve_secretkey = self._pair.secret
@@ -142,17 +142,19 @@ class Gate:
             user = str(frame.get("User-Id"))
         except zmq.ZMQError:
             return ""
-        if user not in self._heard:
-            self._hear_first(user, frame)
-        return user[:KEY_CHARS]
+        return self._heard.get(user) or self._hear_first(user, frame)
 
-    def _hear_first(self, user: str, frame: zmq.Frame) -> None:
-        """Let the thread know over which connection a sender speaks."""
-        self._heard.add(user)
+    def _hear_first(self, user: str, frame: zmq.Frame) -> str:
+        """Let the thread know over which connection a key speaks."""
+        key = self._heard[user] = user[:KEY_CHARS]
         with suppress(zmq.ZMQError):
             self._spoken.put((user, int(frame.get(zmq.SRCFD))))
-        if user[:KEY_CHARS] not in self.clients:
+        if key not in self.clients:
             self._wake(b"look")
+        return key
+
+    def _forget(self, user: str) -> None:
+        self._heard.pop(user, None)
 
     def may(self, frame: zmq.Frame, right: Right) -> bool:
         """Whether who sent a frame still has a right; counts it where not."""
@@ -248,7 +250,7 @@ class Gate:
         for user, descriptor in spoken:
             watch = watches.get(number_of(user))
             if watch is None or not watch.speak(user, descriptor, self._still(watch.right)):
-                self._heard.discard(user)  # its connection has ended, what it said waited
+                self._forget(user)  # its connection has ended, what it said waited
         for watch in watches.values() if reloaded else ():
             watch.end_lost(self._still(watch.right))
 
