@@ -133,6 +133,10 @@ class Connections:
         self._known[key] += 1
         return True
 
+    def known_as(self, user: str) -> list[tuple[int, Connection]]:
+        """The connection of a User-Id with its descriptor; none where it has ended."""
+        return [(where, one) for where, one in self._open.items() if one.user == user]
+
     def users(self) -> list[str]:
         """The User-Ids of those that have spoken."""
         return [one.user for one in self._open.values() if one.user]

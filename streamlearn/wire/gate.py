@@ -75,6 +75,8 @@ class Gate:
         """User-Id of messages → key; each connection is asked about once."""
         self._spoken: SimpleQueue[tuple[str, int]] = SimpleQueue()
         """User-Id and descriptor of first messages."""
+        self._ends: SimpleQueue[str] = SimpleQueue()
+        """User-Ids whose connections are to end."""
         self._reloaded = False
         self._zap: Socket | None = None
         self._thread: threading.Thread | None = None
@@ -155,6 +157,15 @@ class Gate:
 
     def _forget(self, user: str) -> None:
         self._heard.pop(user, None)
+
+    def user(self, frame: zmq.Frame) -> str:
+        """Over which connection a frame came, for `end`; "" where nobody knows."""
+        return str(frame.get("User-Id")) if self.key(frame) else ""
+
+    def end(self, user: str) -> None:
+        """End a connection that does more than it may."""
+        self._ends.put(user)
+        self._wake(b"look")
 
     def may(self, frame: zmq.Frame, right: Right) -> bool:
         """Whether who sent a frame still has a right; counts it where not."""
@@ -241,8 +252,9 @@ class Gate:
     def _attend(self) -> None:
         """Learn whose connections spoke, and end those whose keys have lost their right."""
         reloaded, self._reloaded = self._reloaded, False
-        if not reloaded and self._spoken.empty():
+        if not reloaded and self._spoken.empty() and self._ends.empty():
             return
+        ends = [self._ends.get_nowait() for _ in range(self._ends.qsize())]
         spoken = [self._spoken.get_nowait() for _ in range(self._spoken.qsize())]
         for monitor in list(self._watches):
             self._hear(monitor)
@@ -251,6 +263,9 @@ class Gate:
             watch = watches.get(number_of(user))
             if watch is None or not watch.speak(user, descriptor, self._still(watch.right)):
                 self._forget(user)  # its connection has ended, what it said waited
+        for user in ends:
+            if (watch := watches.get(number_of(user))) is not None:
+                watch.end(user)
         for watch in watches.values() if reloaded else ():
             watch.end_lost(self._still(watch.right))
 

@@ -170,6 +170,12 @@ class Watch:
             told = {"right": self.right, "connections": count}
             log.info("connections of revoked clients ended", extra=told)
 
+    def end(self, user: str) -> None:
+        """End the connection of a User-Id, if it is still there."""
+        for descriptor, one in self._connections.known_as(user):
+            if not one.ended and self._end(descriptor, one):
+                log.warning("a greedy client's connection ended", extra={"right": self.right})
+
     def _end(self, descriptor: int, one: Connection) -> bool:
         """End a connection, if the descriptor still is its; whether it was."""
         one.ended = _shut(descriptor, one.inode)
