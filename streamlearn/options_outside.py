@@ -56,7 +56,9 @@ class SecurityOptions(Section, frozen=True, kw_only=True):
     max_connections_each: Annotated[
         int,
         Meta(
-            ge=1, le=1 << 16, description="Most of them from one address, so that others have room."
+            ge=1,
+            le=1 << 16,
+            description="Most of them from one address, and of one key, so that others have room.",
         ),
     ] = 128
     handshake_s: Annotated[

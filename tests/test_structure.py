@@ -44,6 +44,7 @@ ORDER = (
     ("plan",),
     ("learner",),
     (
+        "wire.watch",
         "wire.gate",
         "wire.door",
         "wire.credit",

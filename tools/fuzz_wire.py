@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 import msgspec
@@ -28,6 +28,7 @@ from streamlearn.wire.gate import Gate
 from streamlearn.wire.keygen import make_keys
 from streamlearn.wire.keys import read_public
 from streamlearn.wire.message import Heartbeat, Label, Message, Sample, Schema, decode, encode
+from streamlearn.wire.watch import Watch
 
 SCHEMAS: Final = (
     Schema((4,), None, 3),
@@ -173,12 +174,22 @@ def _control_answers(folder: Path) -> list[bytes]:
     return [_control().answer(one) for one in (*_requests(folder), b"", b"\x80")]
 
 
+_DOMAIN: Final = b"producer 0"
+
+
 def zap(data: bytes, folder: Path) -> None:
     """The question that libzmq asks for each handshake."""
     gate, key = _gate(folder)
     asked = split(data)
     status = gate._answer(asked)[2]  # noqa: SLF001
-    assert status != b"200" or (asked[6] == key and asked[2] == b"producer")
+    assert status != b"200" or (asked[6] == key and asked[2] == _DOMAIN)
+
+
+class _Quiet:
+    """A monitor of a socket on which nothing happens."""
+
+    def poll(self, _: int) -> int:
+        return 0
 
 
 @cache
@@ -189,12 +200,15 @@ def _gate(folder: Path) -> tuple[Gate, bytes]:
     )
     from zmq.utils import z85  # noqa: PLC0415
 
-    return Gate(security), z85.decode(read_public(folder / "clients" / "cam0" / "client.key"))
+    gate = Gate(security)
+    watch = Watch("producer", 0, security, gate.refuse, lambda _: None)
+    gate._watches[cast("Any", _Quiet())] = watch  # noqa: SLF001
+    return gate, z85.decode(read_public(folder / "clients" / "cam0" / "client.key"))
 
 
 def _questions(folder: Path) -> list[bytes]:
     key = _gate(folder)[1]
-    head = [b"1.0", b"1", b"producer", b"127.0.0.1", b"", b"CURVE"]
+    head = [b"1.0", b"1", _DOMAIN, b"127.0.0.1", b"", b"CURVE"]
     return [joined([*head, key]), joined([*head[:5], b"NULL"]), joined([*head, bytes(32)])]
 
 

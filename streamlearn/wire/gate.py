@@ -4,17 +4,16 @@
 connection must prove by CURVE that it holds one that is allowed, with the right that the socket
 asks for. The gate's thread answers libzmq's question for each handshake (ZAP, RFC 27) and hears
 from the sockets' monitors what became of connections. pyzmq's own authenticator has no place for
-the monitors and would bring an event loop of its own.
+the monitors and would bring an event loop of its own. A client that loses its right, by a reload of
+the list, loses its connections.
 """
 
 import logging
-import os
-import socket as plain
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
@@ -27,6 +26,7 @@ from streamlearn.errors import UsageError
 from streamlearn.options_outside import SecurityOptions
 from streamlearn.wire.allowed import Allowed, Client, Right, read_allowed, stamp
 from streamlearn.wire.keys import KeyPair, read_pair
+from streamlearn.wire.watch import EVENTS, KEY_CHARS, Watch, number_of
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 Socket: TypeAlias = "zmq.Socket[bytes]"
@@ -35,16 +35,6 @@ log = logging.getLogger(__name__)
 
 _ZAP: Final = "inproc://zeromq.zap.01"
 _LOOK_S: Final = 1.0
-_EVENTS: Final = (
-    zmq.Event.LISTENING
-    | zmq.Event.ACCEPTED
-    | zmq.Event.DISCONNECTED
-    | zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.MONITOR_STOPPED
-)
 
 
 class Gate:
@@ -61,8 +51,6 @@ class Gate:
         Who may come in; None where there are no keys and everybody may.
     refused
         Connections and requests refused so far.
-    let_in
-        Right → keys that connected with it.
 
     Raises
     ------
@@ -74,15 +62,22 @@ class Gate:
     def __init__(self, options: SecurityOptions) -> None:
         self.allowed: Allowed | None = None
         self.refused = 0
-        self.let_in: dict[str, set[str]] = {}
         self._options = options
         self._pair, self._folder = read_keys(options)
         if self._folder is not None:
             self._stamp = stamp(self._folder)
             self.allowed = _whole(read_allowed(self._folder))
         self._guard = threading.Lock()
-        self._watches: dict[Socket, _Watch] = {}
-        self._new: SimpleQueue[tuple[Socket, Right]] = SimpleQueue()
+        self._watches: dict[Socket, Watch] = {}
+        self._new: SimpleQueue[tuple[Socket, Watch]] = SimpleQueue()
+        self._numbers = count()
+        self._heard: dict[str, str] = {}
+        """User-Id of messages → key; each connection is asked about once."""
+        self._spoken: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        """User-Id and descriptor of first messages."""
+        self._ends: SimpleQueue[str] = SimpleQueue()
+        """User-Ids whose connections are to end."""
+        self._reloaded = False
         self._zap: Socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -113,12 +108,14 @@ class Gate:
         socket.handshake_ivl = round(self._options.handshake_s * 1000)
         socket.tcp_keepalive = 1
         socket.tcp_keepalive_idle = 60
+        watch = Watch(right, next(self._numbers), self._options, self.refuse, self._forget)
         if self._pair is not None:
             socket.curve_server = True
             socket.curve_secretkey = self._pair.secret
-            socket.zap_domain = right.encode()
+            socket.zap_domain = watch.domain
+            socket.zap_enforce_domain = True  # while nobody answers, nobody comes in
         if self._thread is not None:
-            self._new.put((socket.get_monitor_socket(_EVENTS), right))
+            self._new.put((socket.get_monitor_socket(EVENTS), watch))
             self._wake(b"look")
 
     def _wake(self, word: bytes) -> None:
@@ -144,9 +141,31 @@ class Gate:
     def key(self, frame: zmq.Frame) -> str:
         """The key of who sent a frame; "" where there is none."""
         try:
-            return str(frame.get("User-Id"))
+            user = str(frame.get("User-Id"))
         except zmq.ZMQError:
             return ""
+        return self._heard.get(user) or self._hear_first(user, frame)
+
+    def _hear_first(self, user: str, frame: zmq.Frame) -> str:
+        """Let the thread know over which connection a key speaks."""
+        key = self._heard[user] = user[:KEY_CHARS]
+        with suppress(zmq.ZMQError):
+            self._spoken.put((user, int(frame.get(zmq.SRCFD))))
+        if key not in self.clients:
+            self._wake(b"look")
+        return key
+
+    def _forget(self, user: str) -> None:
+        self._heard.pop(user, None)
+
+    def user(self, frame: zmq.Frame) -> str:
+        """Over which connection a frame came, for `end`; "" where nobody knows."""
+        return str(frame.get("User-Id")) if self.key(frame) else ""
+
+    def end(self, user: str) -> None:
+        """End a connection that does more than it may."""
+        self._ends.put(user)
+        self._wake(b"look")
 
     def may(self, frame: zmq.Frame, right: Right) -> bool:
         """Whether who sent a frame still has a right; counts it where not."""
@@ -161,15 +180,11 @@ class Gate:
             self.refused += 1
         log.warning("refused", extra={"what": text, "limit": "auth"})
 
-    def revoked(self, right: Right) -> bool:
-        """Whether some client that came in with a right has lost it since; forgets them."""
-        here, allowed = self.let_in.get(right, set()), self.allowed
-        lost = {key for key in here.copy() if allowed and not allowed.may(key, right)}
-        here -= lost
-        return bool(lost)
-
     def reload(self) -> None:
-        """Read the folder of allowed clients again; a broken file leaves only its client out."""
+        """Read the folder of allowed clients again; a broken file leaves only its client out.
+
+        Who has lost a right loses its connections to where it was needed.
+        """
         if self._folder is None:
             return
         try:
@@ -177,7 +192,9 @@ class Gate:
         except Exception as error:  # noqa: BLE001  the gate must not fall, whatever is in the folder
             # Without a list nobody comes in: who was revoked must not stay because of an accident.
             allowed = Allowed({}, (f"{self._folder}: {error}; nobody is let in",))
-        self.allowed = allowed
+        self.allowed, self._reloaded = allowed, True
+        if self._thread is not None:
+            self._wake(b"look")
         for line in allowed.errors:
             log.error("client not allowed", extra={"error": line})
         log.info("allowed clients read", extra={"clients": len(allowed.clients)})
@@ -191,6 +208,7 @@ class Gate:
                 if self._folder is not None and time.monotonic() >= due_s:
                     due_s = time.monotonic() + _LOOK_S
                     self._look()
+                self._attend()
         finally:
             for one in (self._ears, self._zap, *self._watches):
                 if one is not None:
@@ -207,28 +225,54 @@ class Gate:
                 self._watch()
             elif one is self._zap:
                 self._zap.send_multipart(self._answer(self._zap.recv_multipart()))
-            elif not self._hear(one):
-                self._watches.pop(one)
-                one.close(linger=0)
+            else:
+                self._hear(one)
         return True
 
     def _watch(self) -> None:
         with suppress(Empty):
             while True:
-                monitor, right = self._new.get_nowait()
-                options = self._options
-                most = (options.max_connections, options.max_connections_each)
-                self._watches[monitor] = _Watch(self, right, *most)
+                monitor, watch = self._new.get_nowait()
+                self._watches[monitor] = watch
 
-    def _hear(self, monitor: Socket) -> bool:
-        """Take in what happened on a socket; False once it is closed."""
-        watch = self._watches[monitor]
-        while monitor.poll(0):
+    def _hear(self, monitor: Socket) -> None:
+        """Take in what happened on a socket; once it is closed, forget it."""
+        watch = self._watches.get(monitor)
+        while watch is not None and monitor.poll(0):
             event: Any = parse_monitor_message(monitor.recv_multipart())
             if event["event"] == zmq.Event.MONITOR_STOPPED:
-                return False
+                watch.stop()
+                del self._watches[monitor]
+                monitor.close(linger=0)
+                return
             watch.take(event["event"], event["value"], event["endpoint"].decode())
-        return True
+        if watch is not None:
+            watch.settle()
+
+    def _attend(self) -> None:
+        """Learn whose connections spoke, and end those whose keys have lost their right."""
+        reloaded, self._reloaded = self._reloaded, False
+        if not reloaded and self._spoken.empty() and self._ends.empty():
+            return
+        ends = [self._ends.get_nowait() for _ in range(self._ends.qsize())]
+        spoken = [self._spoken.get_nowait() for _ in range(self._spoken.qsize())]
+        for monitor in list(self._watches):
+            self._hear(monitor)
+        watches = {watch.number: watch for watch in self._watches.values()}
+        for user, descriptor in spoken:
+            watch = watches.get(number_of(user))
+            if watch is None or not watch.speak(user, descriptor, self._still(watch.right)):
+                self._forget(user)  # its connection has ended, what it said waited
+        for user in ends:
+            if (watch := watches.get(number_of(user))) is not None:
+                watch.end(user)
+        for watch in watches.values() if reloaded else ():
+            watch.end_lost(self._still(watch.right))
+
+    def _still(self, right: Right) -> Callable[[str], bool]:
+        """Whether a key has a right, by the list of this moment."""
+        allowed = self.allowed
+        return lambda key: allowed is None or allowed.may(key, right)
 
     def _look(self) -> None:
         """Read the list again where its folder has changed."""
@@ -249,100 +293,27 @@ class Gate:
         client = self.allowed.clients.get(key) if self.allowed else None
         if client is None:
             return self._no(number, f"{where}: a key that is not in the list")
-        right = next((right for right in client.rights if right.encode() == domain), None)
-        if right is None:
+        watch = self._up_to_date(domain)
+        if watch is None or watch.right not in client.rights:
             return self._no(number, f"{where}: client {client.name} has not this right")
-        self.let_in.setdefault(right, set()).add(key)
-        return [b"1.0", number, b"200", b"OK", key.encode(), b""]
+        user = watch.prove(client, address.decode("ascii", "replace"))
+        if user is None:
+            # It may come back: who dies and starts anew can find its old connections still here.
+            return [b"1.0", number, b"300", b"too many connections", b"", b""]
+        return [b"1.0", number, b"200", b"OK", user.encode(), b""]
+
+    def _up_to_date(self, domain: bytes) -> Watch | None:
+        """The watch over a socket, which has heard of all that came before this; by ZAP domain."""
+        self._watch()
+        for monitor, watch in list(self._watches.items()):
+            if watch.domain == domain:
+                self._hear(monitor)
+                return watch
+        return None
 
     def _no(self, number: bytes, text: str) -> list[bytes]:
         self.refuse(text)
         return [b"1.0", number, b"400", b"not allowed", b"", b""]
-
-
-class _Watch:
-    """What is known of one socket's connections; for the gate's thread."""
-
-    def __init__(self, gate: Gate, right: Right, most: int, each: int) -> None:
-        self._gate, self._right, self._most, self._each = gate, right, most, each
-        self._endpoint = ""
-        self._succeeded = 0
-        self._open: dict[int, int] = {}
-        """Descriptor of a connection → handshakes that had succeeded when it came."""
-        self._of: dict[int, str] = {}
-        """Descriptor of a connection → where it comes from."""
-        self._told = False
-        self._cuts = 0
-
-    def take(self, event: int, value: int, endpoint: str) -> None:
-        """Take in one event."""
-        if event == zmq.Event.LISTENING:
-            self._endpoint = endpoint
-        elif event == zmq.Event.ACCEPTED:
-            self._came(value)
-        elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
-            self._succeeded += 1
-        elif event == zmq.Event.DISCONNECTED:
-            self._gone(value)
-        elif event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-            self._told = True  # counted where it was refused
-        else:
-            self._told = True
-            self._failed()
-
-    def _came(self, descriptor: int) -> None:
-        """A connection was made; one too many ends, of all or of those from its address."""
-        self._open[descriptor] = self._succeeded
-        address = self._of[descriptor] = _address(descriptor)
-        if len(self._open) > self._most:
-            self._cut(descriptor, f"security.max_connections = {self._most}")
-        elif address and Counter(self._of.values())[address] > self._each:
-            limit = f"security.max_connections_each = {self._each}"
-            self._cut(descriptor, f"{limit} from {address}")
-
-    def _failed(self) -> None:
-        """A handshake failed or was not finished; of those cut off it is known already."""
-        if self._cuts:
-            self._cuts -= 1
-        else:
-            self._refuse("a handshake that failed, or was not finished")
-
-    def _gone(self, descriptor: int) -> None:
-        """A connection ended. One that never shook hands, and of which nothing was said, counts."""
-        before = self._open.pop(descriptor, -1)
-        self._of.pop(descriptor, None)
-        if not self._told and before == self._succeeded:
-            self._refuse("a connection that does not speak our protocol")
-        self._told = False
-
-    def _refuse(self, text: str) -> None:
-        # In plain text there is nothing to prove, so whoever leaves early proves nothing either.
-        if self._gate.allowed is not None:
-            self._gate.refuse(f"{self._right}: {text}")
-
-    def _cut(self, descriptor: int, limit: str) -> None:
-        """End a connection too many; only if the descriptor still is one of this socket."""
-        with suppress(OSError), plain.socket(fileno=os.dup(descriptor)) as one:
-            if _is_of(one.getsockname(), self._endpoint):
-                one.shutdown(plain.SHUT_RDWR)
-                self._cuts += 1
-                self._open[descriptor] = -1
-                self._gate.refuse(f"{self._right}: more than {limit}")
-
-
-def _address(descriptor: int) -> str:
-    """The other side's address; "" where it has none, or is gone."""
-    with suppress(OSError), plain.socket(fileno=os.dup(descriptor)) as one:
-        name = one.getpeername()
-        return str(name[0]) if isinstance(name, tuple) else ""
-    return ""
-
-
-def _is_of(name: Any, endpoint: str) -> bool:
-    """Whether a connection's own address is that of a listening socket."""
-    if endpoint.startswith("tcp://"):
-        return isinstance(name, tuple) and str(name[1]) == endpoint.rpartition(":")[2]
-    return endpoint == f"ipc://{name}"
 
 
 def read_keys(options: SecurityOptions) -> tuple[KeyPair | None, Path | None]:

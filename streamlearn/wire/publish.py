@@ -5,6 +5,7 @@ gap in `pub_seq` shows it to the one who lost them.
 """
 
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -79,7 +80,10 @@ class Publisher:
         self.step = 0
         self._context, self._options, self._gate = context, options, gate
         self._socket: Socket | None = None
-        self._subscriptions: set[str] = set()
+        self._subscriptions: dict[str, str] = {}
+        """Topic → User-Id of who asked for it last; "" where nobody knows."""
+        self._flooders: set[str] = set()
+        """User-Ids whose connections are about to end."""
         self._wanted: dict[str, bool] = {}
         self._pub_seq: dict[str, int] = {}
 
@@ -95,6 +99,8 @@ class Publisher:
         socket.sndhwm = self._options.queue_messages
         socket.maxmsgsize = _MAX_FRAME_WITH_KEYS_BYTES if self._gate.allowed else _MAX_TOPIC_BYTES
         socket.setsockopt(zmq.XPUB_NODROP, 1)
+        # Each subscription comes up, also one that another has already: it tells whose it is.
+        socket.setsockopt(zmq.XPUB_VERBOSE, int(self._gate.allowed is not None))
         self._gate.guard(socket, "subscriber")
         try:
             self.endpoint = bind(socket, "publish.bind", address)
@@ -107,30 +113,53 @@ class Publisher:
         """Take in who subscribed and who left; once a block is enough."""
         if self._socket is None:
             self._come_back()
-        elif self._gate.revoked("subscriber"):
-            self._drop_all()  # one connection cannot be ended alone; the others come back
-            return
-        socket = self._socket
-        while socket is not None and socket.poll(0):
-            self._note(frame := socket.recv())
-            if len(self._subscriptions) > _MAX_SUBSCRIPTIONS or len(frame) > _MAX_TOPIC_BYTES:
-                self._drop_all()
+        came = Counter[str]()
+        while self._socket is not None and self._socket.poll(0):
+            frame = self._socket.recv(copy=False)
+            user = self._gate.user(frame)  # its connection is known from now on
+            if not self._note(frame.bytes, user):
+                continue
+            came[user] += 1
+            if came[user] > _MAX_SUBSCRIPTIONS or len(frame) > _MAX_TOPIC_BYTES:
+                self._shake_off(user)
                 return
+            if max(came.total(), len(self._subscriptions)) > 2 * _MAX_SUBSCRIPTIONS:
+                self._drop_all()
+        if len(self._subscriptions) > _MAX_SUBSCRIPTIONS:
+            self._shake_off_most()
 
-    def _note(self, frame: bytes) -> None:
-        topic = frame[1:].decode("ascii", "replace")
-        if frame[:1] == b"\x01":
-            self._subscriptions.add(topic)
-        elif frame[:1] == b"\x00":
-            self._subscriptions.discard(topic)
+    def _note(self, words: bytes, user: str) -> bool:
+        """Take in who subscribed to what, or that nobody is left; whether one subscribed."""
+        topic, subscribes = words[1:].decode("ascii", "replace"), words[:1] == b"\x01"
+        if subscribes:
+            self._subscriptions[topic] = user
+        elif words[:1] == b"\x00":
+            self._subscriptions.pop(topic, None)
         self._wanted.clear()
+        return subscribes
+
+    def _shake_off_most(self) -> None:
+        """End the connection that asked for most, where those that are ending leave too many."""
+        asked = Counter(self._subscriptions.values())
+        self._flooders &= asked.keys()
+        if asked.total() - sum(asked[user] for user in self._flooders) > _MAX_SUBSCRIPTIONS:
+            self._shake_off(max(asked.keys() - self._flooders, key=asked.__getitem__))
+
+    def _shake_off(self, user: str) -> None:
+        """End a flooder's connection; where nobody knows whose it is, everybody's."""
+        if not user:
+            self._drop_all()
+        elif user not in self._flooders:
+            self._flooders.add(user)
+            self._gate.end(user)
 
     def _drop_all(self) -> None:
-        """End every connection: a flood of subscriptions, a revoked key. The honest come back."""
+        """End every connection. The honest come back."""
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
         self._subscriptions.clear()
+        self._flooders.clear()
         self._wanted.clear()
 
     def _come_back(self) -> None:
