@@ -1,7 +1,8 @@
 """Keys in acknowledged mode: who may not send settles nothing, and is kept nowhere."""
 
+import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -74,13 +75,15 @@ def test_a_refusal_is_told_with_a_spool_too(
     """It goes on trying, as it loses nothing, and says why it waits: not that nobody is there."""
     address = endpoint()
     daemon(digits_file, *keys.settings, f"ingest.router={address}")
+    # A daemon with keys may end the connection before a client without has read why.
+    told = "daemon (refuses us|ends our connection).*one side has keys"
     how = {"timeout_s": 3.0, "ack": True, "spool": tmp_path / "spool"}
     with (
         Producer(address, "digits", "camera", **how) as producer,
-        pytest.raises(NoAnswerError, match="daemon refuses us"),
+        pytest.raises(NoAnswerError, match=told),
     ):
         producer.send(rows(1)[0])
-    assert "daemon refuses us" in producer.silence
+    assert re.search(told, producer.silence)
 
 
 def test_a_revoked_producer_is_neither_learned_from_nor_kept(
@@ -99,7 +102,8 @@ def test_a_revoked_producer_is_neither_learned_from_nor_kept(
             former.send_rows(X[20:], y[20:], 5)
             assert not former.flush(2.0)
         assert former.durable_seq == 20
-        with pytest.raises(NoAnswerError):
+        kept = former.kept_rows
+        with pytest.raises(NoAnswerError) if kept else nullcontext():
             former.close()
     assert metric(one, keys, 'samples_rejected_total{reason="auth"}') >= 1
     assert metric(one, keys, "dead_letters_total") == 0

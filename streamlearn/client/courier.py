@@ -33,6 +33,10 @@ _RETRY_S: Final = 0.1
 _MOST_RETRY_S: Final = 2.0
 """How long to wait before the next try to connect; doubles each time."""
 _BATCH_FORGET: Final = 64
+_NOT_THERE: Final = "is not there"
+_ENDS_IT: Final = (
+    "ends our connection at once; perhaps one side has keys and the other has none, or other ones"
+)
 
 
 class Courier:
@@ -66,7 +70,7 @@ class Courier:
     ) -> None:
         self._endpoint, self._producer, self._timeout_s = endpoint, producer, timeout_s
         self._spool, self._spool_bytes = spool, spool_bytes
-        self._keys, self._refused = keys, ""
+        self._keys, self._refused, self._absent = keys, "", _NOT_THERE
         self._boxes: dict[str, Outbox] = {}
         self._numbers = itertools.count(1)
         self._settled: dict[str, int] = {}
@@ -118,7 +122,7 @@ class Courier:
         for box in self._boxes.values():
             if box.refused:
                 return str(box.refusal())
-        what = "acknowledges no more; is it paused, or full?" if self._there else "is not there"
+        what = "acknowledges no more; is it paused, or full?" if self._there else self._absent
         return self._refused or f"{self._endpoint}: the daemon {what}"
 
     def position(self, stream: str) -> int:
@@ -206,7 +210,7 @@ class Courier:
     def _silent(self, timeout_s: float) -> str:
         if self._refused:
             return self._refused
-        what = "gave no more credit; is it paused, or full?" if self._there else "is not there"
+        what = "gave no more credit; is it paused, or full?" if self._there else self._absent
         return f"{self._endpoint}: within {timeout_s:g} s the daemon {what}"
 
     # The socket.
@@ -266,6 +270,9 @@ class Courier:
             if event != zmq.Event.HANDSHAKE_SUCCEEDED:
                 # A refusal is followed by the end of the connection, which says nothing of it.
                 self._refused = refusal(event, self._endpoint) or self._refused
+                # It may end the connection before we have read why.
+                early = event == zmq.Event.DISCONNECTED and not self._there
+                self._absent = _ENDS_IT if early else _NOT_THERE
                 self._there, self._gone, self._heard_s = False, True, time.monotonic()
                 return
             self._there, self._retry_s, self._refused = True, _RETRY_S, ""
