@@ -183,7 +183,7 @@ class Durable:
         self, record: Record, message: Sample, intake: Intake, fine: Callable[[], None]
     ) -> None:
         """Put a message behind those that wait to go to the learner together."""
-        if self._run.messages and not (intake.joins and self._run.takes(message)):
+        if not (intake.joins and self._run.takes(message)):
             self._hand_over(intake, fine)
         self._run.add(message)
         self._newest = record.id

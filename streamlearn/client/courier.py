@@ -122,8 +122,7 @@ class Courier:
         for box in self._boxes.values():
             if box.refused:
                 return str(box.refusal())
-        what = "acknowledges no more; is it paused, or full?" if self._there else self._absent
-        return self._refused or f"{self._endpoint}: the daemon {what}"
+        return self._why("acknowledges no more")
 
     def position(self, stream: str) -> int:
         """The number of a stream's next row: the spool knows it, else the daemon is asked."""
@@ -208,10 +207,12 @@ class Courier:
             self.pump(left)
 
     def _silent(self, timeout_s: float) -> str:
-        if self._refused:
-            return self._refused
-        what = "gave no more credit; is it paused, or full?" if self._there else self._absent
-        return f"{self._endpoint}: within {timeout_s:g} s the daemon {what}"
+        return self._why("gave no more credit", f"within {timeout_s:g} s ")
+
+    def _why(self, stopped: str, when: str = "") -> str:
+        """Why nothing goes on: refused, not there, or there and this has stopped."""
+        what = f"{stopped}; is it paused, or full?" if self._there else self._absent
+        return self._refused or f"{self._endpoint}: {when}the daemon {what}"
 
     # The socket.
 

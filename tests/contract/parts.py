@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import pytest
 
 from streamlearn.heads import HEADS
 from streamlearn.part import F32, I32, Place, Rows
@@ -203,6 +204,16 @@ def entries() -> list[Entry]:
 def label(entry: Entry) -> str:
     """How a test is called: the part's name and what differs from its defaults."""
     return "-".join([entry.name, *(f"{key}={value}" for key, value in entry.changed.items())])
+
+
+every_part = pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.name))
+        for one in entries()
+    ],
+)
+"""Tries a test on all of them; those of one part in one process, which compiles them once."""
 
 
 def stream(count: int, seed: int = SEED, times: int = 1) -> tuple[F32, I32]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from contract.parts import Entry, entries, infer, label, learn, state, stream
+from contract.parts import Entry, every_part, infer, learn, state, stream
 from numba.core.registry import CPUDispatcher
 from numpy.typing import NDArray
 
@@ -21,13 +21,6 @@ from streamlearn.part import F32, I32
 
 Array = NDArray[Any]
 
-every_part = pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.name))
-        for one in entries()
-    ],
-)
 GAPS = (0, 0, 16, 32, 64)
 """Bytes between two arrays; the code of one instruction reaches over 256."""
 LARGER = 4

@@ -11,9 +11,8 @@ from contract.parts import (
     CLASSES,
     WIDTH,
     Entry,
-    entries,
+    every_part,
     infer,
-    label,
     learn,
     state,
     stream,
@@ -28,14 +27,6 @@ from streamlearn.rules.base import Rule
 from streamlearn.schema import resolve
 
 BASES = {"rule": Rule, "kind": Head, "step": Step}
-
-every_part = pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(one, id=label(one), marks=pytest.mark.xdist_group(one.name))
-        for one in entries()
-    ],
-)
 
 
 @every_part
